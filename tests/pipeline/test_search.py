@@ -131,7 +131,7 @@ def test_a_finished_search_does_nothing(finished: tuple[SearchFolder, SearchReco
     before = tables(folder.root)
     assert run_search(open_search(request(model), folder.root)) == record
     assert tables(folder.root) == before
-    with pytest.raises(StoreError, match=r"holds another search \(target differ\)"):
+    with pytest.raises(StoreError, match=r"holds another search, with another target;"):
         open_search(request(model, target=0.3), folder.root)
 
 
@@ -190,6 +190,12 @@ def test_a_budget_without_room_ends_before_sensitivities(model: Path, tmp_path: 
         run_search(open_search(request(model, roomy), tmp_path / "s"))
     assert not list((tmp_path / "s").glob("sensitivity.*"))
     assert not (tmp_path / "s" / "verify").exists()
+
+
+def test_a_target_below_all_mixes_ends_before_sensitivities(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no mix of these options is as small as size=0.1 \(the smallest is 0.262\)"):
+        run_search(open_search(request(model, target=0.1), tmp_path / "s"))
+    assert not list((tmp_path / "s").glob("sensitivity.*"))
 
 
 def suite_file(folder: Path) -> str:
@@ -348,6 +354,14 @@ def test_margins_of_the_budget_must_be_shown_when_verified() -> None:
         ({"budget": "rules: [{task: probe_facts, metric: accuracy, margin: 0.1, arm: x}]"}, "for every candidate"),
         ({"budget": "rules: [{task: probe_facts, metric: accuracy, margin: 0.1}]"}, "min_items is 100"),
         (
+            {"budget": "rules: [{task: probe_facts, metric: acuracy, margin: 0.1}]"},
+            "has no such metric .*did you mean 'accuracy'",
+        ),
+        (
+            {"budget": "rules: [{task: probe_fact, metric: accuracy, margin: 0.1}]"},
+            "did you mean 'probe_facts'",
+        ),
+        (
             {"budget": "rules: [{task: bbq, metric: accuracy, margin: 0.1}]"},
             "no task of the search has what it is about",
         ),
@@ -374,4 +388,8 @@ def test_a_dry_run_writes_nothing(model: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "probe_facts\t41\t41\t39\t39" in result.output
     assert "2. sensitivity: 3 parts x 2 options" in result.output
+    as_json = CliRunner().invoke(app, [*command(model, tmp_path), "--option", *OPTIONS, "--dry-run", "--json"])
+    data = json.loads(as_json.stdout)["data"]
+    assert data["items"]["probe_facts"] == {"search": 41, "verify": 39}
+    assert [line[0] for line in data["steps"]] == list("12345")
     assert not (tmp_path / "s").exists()

@@ -135,5 +135,5 @@ def test_a_folder_of_an_older_version_is_named_as_such(model: Path, tmp_path: Pa
     with pytest.raises(StoreError, match=r"of an older version of crushtest \(it lacks swaps\) and cannot"):
         open_search(request(model, f"rules: [{FACTS}]", verify=None), tmp_path)
     folder.record_path.write_text(json.dumps({"request": asked}))
-    with pytest.raises(StoreError, match=r"holds another search \(budget, verify differ\)"):
+    with pytest.raises(StoreError, match=r"with another budget and another verify;"):
         open_search(request(model, BOTH), tmp_path)

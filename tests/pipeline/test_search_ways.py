@@ -63,7 +63,7 @@ def test_what_was_chosen_is_compared_on_the_other_half(measured: tuple[Path, Sea
     assert record.verified is not None
     page = (folder / "search.html").read_text(encoding="utf-8")
     assert "Worst harm on the verification half" in page
-    assert "did best" in page or "won against" in page
+    assert any(said in page for said in ("did best", "did as well", "won against"))
 
 
 def test_swaps_are_measured_on_the_whole_model(

@@ -118,7 +118,8 @@ def test_a_legend_names_the_kinds_that_are_there_and_is_not_cut() -> None:
 def test_who_won_on_the_verification_half_is_said() -> None:
     assert comparison(record()) == (
         "Worst harm on the verification half, as a share of its margin, as measured: mix 0.2 0.75 at size 0.200; "
-        f"{OPTIONS[1]} 0.60 at size 0.200. Uniform {OPTIONS[1]} won against mix 0.2. {OPTIONS[1]} is no larger."
+        f"{OPTIONS[1]} 0.60 at size 0.200. Uniform {OPTIONS[1]} won against mix 0.2. {OPTIONS[1]} is no larger. "
+        "This decides nothing, as it was seen after the choice: search with another --seed to test it."
     )
     text = Candidate(name="by text 0.200", recipe="c", kind="by text", size=0.2)
     beside = (judged(OPTIONS[1], 0.9), judged("by text 0.200", 0.8))
@@ -144,3 +145,15 @@ def test_what_swaps_brought_is_said() -> None:
     page = render_search(record(swaps=(first, worse, better)), cells(), {})
     assert "2 swaps of two parts tried; kept layers.1 with layers.0." in page
     assert "1.000 before, 0.500 after" in page
+
+
+def test_what_differs_by_less_than_is_shown_is_no_win() -> None:
+    alike = record(beside=(judged(OPTIONS[1], 0.7489),))
+    assert comparison(alike).endswith(f"{OPTIONS[1]} did as well.")
+    assert "-0.00" not in render_search(record(screened=(judged("mix 0.2", -0.001),)), cells(), {})
+    assert optimism(record(screened=(judged("mix 0.2", 0.7489), judged(OPTIONS[1], 0.5)))).startswith("as good")
+
+
+def test_the_recipe_of_the_nearest_stands_on_the_page() -> None:
+    page = render_search(record(outcome="inconclusive", answer=None, recipe=None), cells(), {})
+    assert re.search(r"Nearest: mix 0.2, 20.0% of the size at 16 bits.</p>\s*<pre>a\+b</pre>", page)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -35,7 +35,13 @@ STATUS: dict[str, Status] = {"found": "passed", "none": "regression", "inconclus
 class Asked:
     """The options that say what is sought, and how."""
 
-    budget: Annotated[str, typer.Option(help="The policy whose margins are the budget: a file or a built-in one.")]
+    budget: Annotated[
+        str,
+        typer.Option(
+            help="The policy whose margins are the budget: a file, or a ready-made one. Half of each task must have "
+            "its min_items."
+        ),
+    ]
     target: Annotated[
         str | None,
         typer.Option(
@@ -111,7 +117,7 @@ def search(
 
     found = open_search(request_of(model, asked, given(selection) | given(running), out), out, sensitivity)
     if dry_run:
-        show_plan(found)
+        show_plan(found, json=json)
         return
     try:
         record = run_search(found)
@@ -162,13 +168,20 @@ def size_of(text: str) -> float:
     """Return the share in `size=0.25`. Raises UsageError for any other text."""
     match = re.fullmatch(r"size=(\d*\.?\d+)", text.strip())
     if match is None:
-        raise UsageError(f"target: write size=SHARE, such as size=0.25 (got {quoted(text)})")
+        raise UsageError(f"target: write size=SHARE, above 0 and at most 1, such as size=0.25 (got {quoted(text)})")
     return float(match[1])
 
 
-def show_plan(found: Search) -> None:
+def show_plan(found: Search, *, json: bool) -> None:
     """Print what a search would do, step by step, and how much that is."""
-    request, halves = found.request, found.counted
+    halves = found.counted
+    steps = list(steps_of(found))
+    if json:
+        items = {task: {"search": half.search, "verify": half.verify} for task, half in halves.items()}
+        items |= {task: {"search": 0, "verify": len(last)} for task, last in found.other.items()}
+        facts = {"search": str(found.folder.root), "outcome": None, "items": items, "steps": steps}
+        print_result("search", facts)
+        return
     print_table(
         [
             ["task", "items to search", "clusters", "items to verify", "clusters"],
@@ -179,6 +192,15 @@ def show_plan(found: Search) -> None:
             *([task, "0", "0", str(len(items)), str(_clusters(items))] for task, items in found.other.items()),
         ]
     )
+    for line in steps:
+        print_line(line)
+
+
+def steps_of(found: Search) -> Iterator[str]:
+    """Yield what each step of a search does, and how much that is."""
+    from crushtest.stats.verdicts import counted
+
+    request, halves = found.request, found.counted
     parts, options = len(found.parts), len(request.option_recipes)
     mixes = 10 if request.target is None else 1
     arms = mixes * (2 if request.swaps else 1) + options + len(request.given_recipes)
@@ -187,23 +209,22 @@ def show_plan(found: Search) -> None:
     last = f"the {verify} items of the other half"
     if found.other:
         last += f", and {sum(map(len, found.other.values()))} of {', '.join(found.other)}"
-    for line in (
-        f"1. dense answers the {search} items of the search half",
-        f"2. sensitivity: {parts} parts x {options} options on about {asked} items, "
-        + (
-            "estimated from a backward pass per item"
-            if found.scores == "gradient"
-            else f"each from its block up (some {parts * options * asked // 2:,} items read through the whole model)"
-        ),
-        f"3. at most {mixes} mixes by integer program, {options} uniform recipes"
+    yield f"1. dense answers the {search} items of the search half"
+    yield f"2. sensitivity: {parts} parts x {options} options on about {asked} items, " + (
+        "estimated from a backward pass per item"
+        if found.scores == "gradient"
+        else f"each from its block up (some {parts * options * asked // 2:,} items read through the whole model)"
+    )
+    yield (
+        f"3. at most {counted(mixes, 'mix', 'mixes')} by integer program, {options} uniform recipes"
         + (f", {len(request.given_recipes)} given" if request.given else "")
-        + (f"; swaps: at most {request.swaps} measurements per mix on about {asked} items" if request.swaps else ""),
-        f"4. screening: at most {arms} arms on {search} items, from the largest down, stopping early",
-        f"5. verification: from the largest down, until one fails, on {last}"
-        if request.target is None
-        else f"5. verification of the best on {last}",
-    ):
-        print_line(line)
+        + (f"; swaps: at most {request.swaps} measurements per mix on about {asked} items" if request.swaps else "")
+    )
+    yield f"4. screening: at most {arms} arms on {search} items, from the largest down, stopping early"
+    if request.target is None:
+        yield f"5. verification: from the largest down, until one fails, on {last}"
+    else:
+        yield f"5. verification of the best on {last}"
 
 
 def _clusters(items: Sequence[Item]) -> int:
@@ -212,16 +233,17 @@ def _clusters(items: Sequence[Item]) -> int:
 
 def show(record: SearchRecord, out: Path, *, json: bool) -> None:
     """Print what a search found, and its recipe."""
-    from crushtest.report.search_words import comparison, left_out, nearest, swapped
+    from crushtest.report.search_words import comparison, left_out, nearest, swapped, two_places
 
     if json:
-        facts = {"search": str(out), **record.model_dump(mode="json", exclude={"parts", "candidates"})}
+        stored = record.model_dump(mode="json", exclude={"parts", "candidates"})
+        facts = {"search": str(out), "page": str(out / "search.html"), **stored}
         print_result("search", facts, status=STATUS[record.outcome or "inconclusive"])
         return
     rows = [["half", "candidate", "size", "worst harm / margin", "verdict"]]
     for half, judged in (("search", record.screened), ("verify", record.verified), ("verify, beside", record.beside)):
         for one in judged or ():
-            ratio = "unknown" if one.worst == float("inf") else f"{one.worst:.2f}"
+            ratio = "unknown" if one.worst == float("inf") else two_places(one.worst)
             rows.append([half, one.name, f"{one.size:.3f}", ratio, one.outcome])
         if half == "search":
             rows += [
@@ -234,12 +256,16 @@ def show(record: SearchRecord, out: Path, *, json: bool) -> None:
             print_line(line)
     if record.answer is not None:
         size = next(one.size for one in record.verified or () if one.name == record.answer)
-        print_line(f"found: {record.answer}, {size:.3f} of 16 bits")
+        print_line(f"found: {record.answer}, {size:.1%} of the size at 16 bits")
         print_line("it passed every rule on the other half, each margin shown to be kept")
         print_line(f"crushtest compress {record.request['study']['model']} -o DIR -r '{record.recipe}'")
-        return
-    print_line("none passes" if record.outcome == "none" else "inconclusive: nothing was shown to pass")
-    if (closest := nearest(record)) is not None:
-        print_line(f"nearest: {closest.name}, {closest.size:.3f} of 16 bits")
-        for why in closest.broke:
-            print_line(f"  {why}")
+    else:
+        print_line("none passes" if record.outcome == "none" else "inconclusive: nothing was shown to pass")
+        if (closest := nearest(record)) is not None:
+            print_line(f"nearest: {closest.name}, {closest.size:.1%} of the size at 16 bits")
+            for why in closest.broke:
+                print_line(f"  {why}")
+            print_line(f"  its recipe: {record.candidate(closest.name).recipe}")
+        if record.outcome == "inconclusive":
+            print_line("more items (--limit, a larger suite), wider margins or fewer rules show more")
+    print_line(f"page: {out / 'search.html'}")

@@ -21,6 +21,15 @@ def left_out(record: SearchRecord, candidate: str) -> str:
     return "" if better is None else f"predicted to be no better than {better}, a regression, in any dimension"
 
 
+def two_places(ratio: float) -> str:
+    """Return a ratio with two places, and never as `-0.00`.
+
+    >>> two_places(-0.004)
+    '0.00'
+    """
+    return f"{round(ratio, 2) or 0.0:.2f}"
+
+
 def optimism(record: SearchRecord) -> str:
     """Say how much better candidates looked on the half that they were chosen by; empty if none was verified.
 
@@ -35,6 +44,8 @@ def optimism(record: SearchRecord) -> str:
     if not gaps:
         return ""
     gap = sum(gaps) / len(gaps)
+    if not round(gap, 2):
+        return "as good on the verification half as on the search half"
     return f"{abs(gap):.2f} margins {'worse' if gap > 0 else 'better'} on the verification half than on the search half"
 
 
@@ -47,7 +58,7 @@ def comparison(record: SearchRecord) -> str:
     rivals = [one for one in record.beside or () if one.worst < float("inf")]
     if chosen is None or chosen.worst == float("inf") or not rivals:
         return ""
-    figures = "; ".join(f"{one.name} {one.worst:.2f} at size {one.size:.3f}" for one in (chosen, *rivals))
+    figures = "; ".join(f"{one.name} {two_places(one.worst)} at size {one.size:.3f}" for one in (chosen, *rivals))
     return (
         f"Worst harm on the verification half, as a share of its margin, as measured: {figures}. "
         f"{_who_won(record, chosen, rivals)}"
@@ -55,13 +66,17 @@ def comparison(record: SearchRecord) -> str:
 
 
 def _who_won(record: SearchRecord, chosen: Judged, rivals: list[Judged]) -> str:
-    won = [one for one in rivals if one.worst < chosen.worst]
+    won = [one for one in rivals if round(one.worst, 2) < round(chosen.worst, 2)]
     if not won:
-        return f"{chosen.name} did best."
+        as_well = [one.name for one in rivals if round(one.worst, 2) == round(chosen.worst, 2)]
+        return f"{' and '.join(as_well)} did as well." if as_well else f"{chosen.name} did best."
     names = " and ".join(f"{WON_AS.get(record.candidate(one.name).kind, '')}{one.name}" for one in won)
     smaller = [one.name for one in won if one.size <= chosen.size]
     also = f" {' and '.join(smaller)} {'is' if len(smaller) == 1 else 'are'} no larger." if smaller else ""
-    return f"{names[0].upper()}{names[1:]} won against {chosen.name}.{also}"
+    return (
+        f"{names[0].upper()}{names[1:]} won against {chosen.name}.{also} "
+        "This decides nothing, as it was seen after the choice: search with another --seed to test it."
+    )
 
 
 def swapped(record: SearchRecord) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -79,15 +80,23 @@ def check_budget(
     plans = [plan] if other is None else [plan, other]
     for number, rule in enumerate(request.policy.rules, start=1):
         if rule.never is None and not any(is_bound(rule, each) for each in plans):
-            names = ", ".join(planned.name for each in plans for planned in each.tasks)
-            raise UsageError(
-                f"budget: rule {number} ({quoted(str(rule))}) cannot pass: no task of the search has what it is about "
-                f"(its tasks: {names}). Add the task with --suite, or leave the rule out"
-            )
+            raise UsageError(f"budget: rule {number} ({quoted(str(rule))}) cannot pass: {_about_nothing(rule, plans)}")
         for half, items in halves.items():
             _check_counts(number, rule, plan, items, f"the half {half!r}")
         if other is not None:
             _check_counts(number, rule, other, asked_last, "what is asked in the verification alone")
+
+
+def _about_nothing(rule: Rule, plans: Sequence[Plan]) -> str:
+    """Say that no task of a search has what a rule is about, what they have, and what is near to the rule's names."""
+    known = {task: [*metrics] for plan in plans for task, metrics in metrics_of_tasks(plan).items()}
+    if rule.task in known:
+        near = get_close_matches(rule.metric, known[rule.task], n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return f"{rule.task!r} has no such metric (allowed: {', '.join(known[rule.task])}){hint}"
+    near = get_close_matches(rule.task, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ". Add the task with --suite, or leave the rule out"
+    return f"no task of the search has what it is about (its tasks: {', '.join(known)}){hint}"
 
 
 def _check_counts(number: int, rule: Rule, plan: Plan, items: Mapping[str, Sequence[Item]], where: str) -> None:
@@ -99,7 +108,7 @@ def _check_counts(number: int, rule: Rule, plan: Plan, items: Mapping[str, Seque
             if name == metric.name and rule.group == ALL and (why := _too_few(rule, about)):
                 raise UsageError(
                     f"budget: rule {number} ({quoted(str(rule))}) cannot pass: {where} of {planned.name!r} has "
-                    f"{why}. Lower the rule's number, or take more items"
+                    f"{why}. Lower it in a policy file of your own, or take more items (--suite, --limit)"
                 )
 
 

@@ -119,6 +119,14 @@ def candidates(
     return list(found.values())
 
 
+def too_small(target: float, smallest: float) -> UsageError:
+    """Return the error that says that no mix of the options is as small as the target."""
+    return UsageError(
+        f"target: no mix of these options is as small as size={target:g} (the smallest is {smallest:.3g}); choose a "
+        "larger target, or options that take less"
+    )
+
+
 def mix(known: Sensitivities, most: int, name: str) -> Candidate:
     """Return the mix of at most so many bits that diverges least."""
     return candidate(known, allocate(known.divergence, known.bits, most).options, name, "mix")
@@ -158,10 +166,7 @@ def _mixes(known: Sensitivities, target: float | None, count: int) -> Iterator[C
         most = floor(target * known.dense_bits)
         least = int(known.bits.min(axis=1).sum())
         if least > most:
-            raise UsageError(
-                f"target: no mix of these options is as small as size={target:g} (the smallest is "
-                f"{least / known.dense_bits:.3g}); choose a larger target, or options that take less"
-            )
+            raise too_small(target, least / known.dense_bits)
         yield mix(known, most, f"mix {target:g}")
         return
     sizes = rungs(known.bits[:, :-1], count)

@@ -131,7 +131,8 @@ def _check_folder(folder: SearchFolder, request: SearchRequest) -> None:
         )
     changed = [key for key in {**stored.request, **asked} if stored.request.get(key) != asked.get(key)]
     if changed:
-        raise StoreError(f"{folder.root} holds another search ({', '.join(changed)} differ); use another -o")
+        others = " and another ".join(changed)
+        raise StoreError(f"{folder.root} holds another search, with another {others}; use another -o")
 
 
 def _drawn(study: StudyFolder, plan: Plan) -> Items:
@@ -164,7 +165,10 @@ def _measured_in(root: Path, request: SearchRequest) -> SearchFolder:
     if stored is None or not folder.sensitivity.complete:
         raise StoreError(f"{root} holds no search with finished sensitivities")
     for key in ("study", "options", "grain", "items", "scores"):
-        if stored.request.get(key) != own[key]:
+        there, here = stored.request.get(key), own[key]
+        if there != here:
+            if key == "study" and isinstance(there, dict):
+                key = " and another ".join(each for each in here if there.get(each) != here[each]) or key
             raise StoreError(f"{root} measured sensitivities with another {key}; leave --sensitivity out")
     return folder
 

@@ -11,6 +11,7 @@ from crushtest.compress.parts import Part
 from crushtest.compress.recipes import Recipe, parse_recipe
 from crushtest.pipeline.search.locate import Bench, Measures, gains_of, refuse_unmoved, share_of
 from crushtest.progress import Progress
+from crushtest.stats.verdicts import counted
 from crushtest.study.located import LocateRecord, Variant
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _compared(
     for draw in range(DRAWS):
         blocks = tuple(sorted(chance.sample(in_model, k), key=in_model.index))
         yield f"random blocks, draw {draw + 1}", replace(repair, blocks=blocks).recipe
-    yield f"last {k} blocks", replace(repair, blocks=tuple(in_model[-k:])).recipe
+    yield f"last {counted(k, 'block')}", replace(repair, blocks=tuple(in_model[-k:])).recipe
     yield "smaller groups everywhere", smaller.text
 
 

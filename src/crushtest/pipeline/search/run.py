@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,9 +17,10 @@ from crushtest.pipeline.search.judge import judge, size_in, worse_of
 from crushtest.pipeline.search.ladder import candidates, rivals
 from crushtest.pipeline.search.opening import Search, calibration_of, known_of, open_gauge, sample_of, with_few
 from crushtest.pipeline.search.screening import arms_of, screen
-from crushtest.pipeline.search.sensitivity import measure_cells
+from crushtest.pipeline.search.sensitivity import check_target, measure_cells
 from crushtest.pipeline.search.swaps import swap_parts
 from crushtest.pipeline.search.whole import WholeMixes
+from crushtest.printing import printable
 from crushtest.progress import show_progress
 from crushtest.report.page.search_page import write_search_page
 from crushtest.stats.fixed_sequence import verify_in_order
@@ -81,10 +83,13 @@ def _measure(search: Search, record: SearchRecord) -> SearchRecord:
         calibration = calibration_of(search)
         if search.scores == "gradient":
             opened = open_model(search.plan, request.grain, progress)
+            check_target(opened, request.option_recipes, calibration, request.target)
             sample = Sample(folder.screen, search.plan, sample_of(search))
             estimate_cells(opened, sample, folder, request.option_recipes, calibration, progress)
         else:
-            gauge = with_few(search, open_gauge(search, progress), progress)
+            gauge = open_gauge(search, progress)
+            check_target(gauge.opened, request.option_recipes, calibration, request.target)
+            gauge = with_few(search, gauge, progress)
             measure_cells(gauge, folder, request.option_recipes, calibration, progress)
     return record
 
@@ -126,15 +131,15 @@ def _verify(search: Search, record: SearchRecord) -> SearchRecord:
     if record.outcome is not None:
         return record
     assert search.folder.read() == record, "the order must be on disk before an item of the other half is asked"
-    assert record.order is not None
-    verified: dict[str, Judged] = {}
+    order, verified = record.order or (), dict[str, Judged]()
 
     def passes(name: str) -> bool:
+        print(printable(f"verification: {name}, {len(verified) + 1} of at most {len(order)}"), file=sys.stderr)
         verified.update(_ask_other_half(search, record, [*verified, name]))
         return verified[name].outcome == "passed"
 
     with _timed(search.folder, "verification"):
-        result = verify_in_order(record.order, passes)
+        result = verify_in_order(order, passes)
     answer = result.answer
     return _with(
         search,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Sequence
 
 from crushtest.pipeline.run import run_study
 from crushtest.pipeline.search.judge import judge, size_in
 from crushtest.pipeline.search.opening import Search
+from crushtest.printing import printable
 from crushtest.stats.fixed_sequence import Screened, front
 from crushtest.study.searched import Candidate, Judged, SearchRecord, no_larger
 from crushtest.study.spec import ArmSpec
@@ -26,6 +28,8 @@ def screen(search: Search, record: SearchRecord) -> SearchRecord:
         if (worse_than := no_better_than(candidate, regressions)) is not None:
             left_out[candidate.name] = worse_than
         else:
+            line = f"screening: {candidate.name}, {len(screened) + 1} of at most {len(tried) - len(left_out)}"
+            print(printable(line), file=sys.stderr)
             screened[candidate.name] = _judged(search, tried, [*screened, candidate.name])
         record = record.model_copy(update={"screened": tuple(screened.values()), "left_out": left_out})
         search.folder.write(record)

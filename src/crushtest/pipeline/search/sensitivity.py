@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from crushtest.compress.parts import Part, compressed_part
 from crushtest.compress.recipes import Recipe
-from crushtest.pipeline.search.gauge import Gauge
+from crushtest.pipeline.search.gauge import Gauge, Opened
+from crushtest.pipeline.search.ladder import too_small
 from crushtest.progress import Progress
 from crushtest.stats.ratio_error import RatioError
 from crushtest.study.plan import PlannedTask
@@ -23,6 +24,10 @@ SLIGHT = 0.02
 Divergence grows with its square. 8 bits change weights by less than 1%, and 4 bits by some 10%: the sums at 8 bits are
 0.4% of those at 4 bits, so that no error of theirs moves a mix.
 """
+
+
+ROUGHLY = 0.02
+"""Part by which parts of one shape may differ in what they take at one option, where zeros decide it."""
 
 
 def cell_id(part: str, option: str, task: str) -> str:
@@ -69,6 +74,33 @@ def measure_cells(
                 break
             gauge.advance()
     log.finish(order)
+
+
+def check_target(
+    opened: Opened, options: Sequence[Recipe], calibration: CalibrationTokens, target: float | None
+) -> None:
+    """Raise UsageError, before anything is measured, if no mix of the options is as small as the target.
+
+    What the first part of each shape takes stands for all of that shape, so a target that is missed by little passes.
+    """
+    if target is None:
+        return
+    least: dict[tuple[Any, ...], int] = {}
+    for part in opened.parts:
+        if (shapes := _shapes(part)) not in least:
+            least[shapes] = min(part.dense_bits, *(_bits(opened, part, option, calibration) for option in options))
+    smallest = sum(least[_shapes(part)] for part in opened.parts) / sum(part.dense_bits for part in opened.parts)
+    if smallest > (1 + ROUGHLY) * target:
+        raise too_small(target, smallest)
+
+
+def _shapes(part: Part) -> tuple[Any, ...]:
+    return tuple(linear.weight.shape for linear in part.linears)
+
+
+def _bits(opened: Opened, part: Part, option: Recipe, calibration: CalibrationTokens) -> int:
+    with compressed_part(opened.model, opened.structure, part, option.steps[0], calibration) as made:
+        return made.bits
 
 
 def cells_of(gauge: Gauge, parts: Sequence[Part], options: Sequence[Recipe]) -> list[str]:

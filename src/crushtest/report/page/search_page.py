@@ -16,7 +16,7 @@ from crushtest.files.atomic import replacing
 from crushtest.progress import in_words
 from crushtest.report.figures.theme import PAPER
 from crushtest.report.page.html import TEMPLATES, environment, policy
-from crushtest.report.search_words import comparison, left_out, nearest, optimism, swapped
+from crushtest.report.search_words import comparison, left_out, nearest, optimism, swapped, two_places
 from crushtest.report.untrusted import name
 from crushtest.study.searched import CandidateKind, Cell, Judged, SearchFolder, SearchRecord
 
@@ -96,6 +96,7 @@ def render_search(record: SearchRecord, cells: Mapping[str, Cell], costs: Mappin
             model=str(record.request["study"]["model"]),
             said=OUTCOME[record.outcome or "inconclusive"],
             nearest=nearest(record),
+            nearest_recipe=recipe_of_nearest(record),
             dimensions=dimensions,
             figures=[(dimension, as_image(spec(record, dimension))) for dimension in dimensions],
             candidates=[candidate_row(record, one.name, dimensions) for one in known],
@@ -108,6 +109,12 @@ def render_search(record: SearchRecord, cells: Mapping[str, Cell], costs: Mappin
             costs=[(step, in_words(seconds)) for step, seconds in costs.items()],
         )
     )
+
+
+def recipe_of_nearest(record: SearchRecord) -> str:
+    """Return the recipe of what came nearest; empty if something passed or nothing was judged."""
+    closest = nearest(record)
+    return "" if closest is None else record.candidate(closest.name).recipe
 
 
 def screened(record: SearchRecord) -> Sequence[Judged]:
@@ -136,7 +143,7 @@ def candidate_row(record: SearchRecord, candidate: str, dimensions: Sequence[str
 
     def ratios(judged: Judged | None) -> tuple[str, ...]:
         held = {} if judged is None else judged.ratios
-        return tuple(f"{held[dimension]:.2f}" if dimension in held else "" for dimension in dimensions)
+        return tuple(two_places(held[dimension]) if dimension in held else "" for dimension in dimensions)
 
     return CandidateRow(
         name=one.name,
