@@ -265,7 +265,7 @@ def test_a_compression_that_is_told_to_end_leaves_nothing(
 ) -> None:
     out = tmp_path / "above" / "out"
     arguments = ["compress", str(tiny), "-r", "wanda", "-o", str(out), "--offload", "disk"]
-    size = ["--sequences", "500", "--length", "256", "--device", "cpu"]  # longer than any delay of this process
+    size = ["--sequences", "200", "--length", "256", "--device", "cpu"]  # longer than any delay of this process
     command = [sys.executable, "-m", "crushtest", *arguments, *size]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
