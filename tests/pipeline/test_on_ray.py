@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -180,6 +181,39 @@ def test_where_memory_runs_out_on_a_worker_its_packs_are_halved(
     assert [each["from"]["pack_size"] for each in facts["halved"]] == [8]
     answered = pl.read_parquet(tmp_path / "s" / "arms" / "dense" / "answers" / "probe_qa.parquet")
     assert answered["item"].n_unique() == answered.height == 24
+
+
+DRIVER = """
+import os, signal, sys, time
+import ray
+from crushtest.pipeline.executors.on_ray.driver import connect, disconnect
+import ray._private.worker
+
+class Dying:
+    def die(self):
+        os._exit(1)
+
+heard = []
+printed = ray._private.worker.print_to_stdstream
+ray._private.worker.print_to_stdstream = lambda *given, **more: (printed(*given, **more), heard.append(given))
+signal.signal(signal.SIGTERM, lambda *_: print("terminated", flush=True))
+connect(sys.argv[1])
+try:
+    ray.get(ray.remote(Dying).remote().die.remote())
+except ray.exceptions.RayActorError:
+    print("it died", flush=True)
+while not heard:
+    time.sleep(0.05)
+os.kill(os.getpid(), signal.SIGTERM)
+disconnect()
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_ray_prints_nothing_when_a_worker_dies_and_leaves_sigterm_alone(cluster: RayCluster) -> None:
+    command = [*cluster.enter, sys.executable, "-c", DRIVER, cluster.address]
+    ended = subprocess.run(command, env=cluster.settings, text=True, capture_output=True, timeout=300, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "it died\nterminated\nterminated\n", "")
 
 
 @pytest.mark.slow

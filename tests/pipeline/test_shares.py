@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -17,8 +19,9 @@ from typer.testing import CliRunner
 
 from crushtest import errors
 from crushtest.cli.app import app
+from crushtest.cli.machines import Machines, executor_of
 from crushtest.errors import CompressionError, CrushtestError, UnknownName
-from crushtest.pipeline.executors.on_ray.cluster import connect
+from crushtest.pipeline.executors.on_ray.driver import connect, disconnect
 from crushtest.pipeline.executors.on_ray.shares import Shares
 from crushtest.pipeline.executors.on_ray.travel import Refused
 from crushtest.pipeline.executors.on_ray.turns import Stopped, Turns
@@ -140,3 +143,72 @@ def test_no_cluster_is_started_for_anybody(address: str) -> None:
     pytest.importorskip("ray")
     with pytest.raises(errors.UsageError, match="of a cluster that runs"):
         connect(address)
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("127.0.0.1:{port}", r"nothing answers at '127.0.0.1:\d+' \(.+\); start a cluster with `ray start --head`"),
+        ("[::1]:{port}", r"nothing answers at '\[::1\]:\d+' \(.+\); start"),
+        ("no-such-host.invalid:6379", r"nothing answers at 'no-such-host.invalid:6379' \(.+\); start"),
+        ("x" * 70 + ".invalid:6379", "nothing answers at .+; start"),
+        *(
+            (address, "HOST:PORT or")
+            for address in ("head", "head:", ":6379", "head:70000", "::1:6379", "[]:1", "a:b:1")
+        ),
+    ],
+)
+def test_where_no_cluster_is_one_line_says_so_before_ray_tries(
+    monkeypatch: pytest.MonkeyPatch, address: str, why: str
+) -> None:
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray tries for minutes"))
+    with socket.socket() as bound:  # and does not listen
+        bound.bind(("127.0.0.1", 0))
+        with pytest.raises(errors.UsageError, match=why):
+            connect(address.format(port=bound.getsockname()[1]))
+
+
+@pytest.mark.parametrize("found", ["named by RAY_ADDRESS", "found by Ray", "found by nobody"])
+def test_auto_is_looked_up_before_ray_tries(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
+    ray = pytest.importorskip("ray")
+    services = pytest.importorskip("ray._private.services")
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray tries for minutes"))
+    monkeypatch.setattr(services, "find_gcs_addresses", lambda: set())
+    monkeypatch.setattr(
+        services, "find_bootstrap_address", lambda _: "127.0.0.2:9" if found == "found by Ray" else None
+    )
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.3:9" if found == "named by RAY_ADDRESS" else "")
+    why = {
+        "named by RAY_ADDRESS": "nothing answers at '127.0.0.3:9'",
+        "found by Ray": "nothing answers at '127.0.0.2:9'",
+        "found by nobody": "no cluster answers at 'auto'",
+    }
+    with pytest.raises(errors.UsageError, match=why[found]):
+        connect("auto")
+
+
+def test_the_handler_of_sigterm_is_the_one_from_before_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+
+    def ours(*_: Any) -> None: ...
+
+    def theirs(**_: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    monkeypatch.setattr(ray, "init", theirs)
+    monkeypatch.setattr(ray, "shutdown", theirs)
+    before = signal.signal(signal.SIGTERM, ours)
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            connect(f"127.0.0.1:{server.getsockname()[1]}")
+        assert signal.getsignal(signal.SIGTERM) is ours
+        disconnect()
+        assert signal.getsignal(signal.SIGTERM) is ours
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_workers_have_the_threads_asked_for_though_this_machine_has_fewer() -> None:
+    pytest.importorskip("ray")
+    assert executor_of(Machines(executor="ray"), 999)._cluster._need.cpus == 999  # type: ignore[attr-defined]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Thread
 from types import SimpleNamespace
@@ -24,6 +24,14 @@ from crushtest.study.folder import StudyFolder
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="Ray is tried on Linux")
+
+
+@pytest.fixture(autouse=True)
+def nodes(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Return the nodes of the cluster that stands for one; a test may change them."""
+    listed = [{"Alive": True, "Resources": {"CPU": 1.0}}, {"Alive": True, "Resources": {"CPU": 1.0}}]
+    monkeypatch.setattr(ray, "nodes", lambda: listed)
+    return listed
 
 
 class Actor:
@@ -138,7 +146,7 @@ def test_a_second_worker_that_cannot_help_ends_no_arm(answer: Any, why: str) -> 
     def joined() -> Any:
         return answer
 
-    team._joining[joined] = Member(helper)
+    team._joining.pending[joined] = Member(helper)
     team._welcome(joined)
     assert helper.dead
     assert not cluster.actors[0].dead
@@ -160,7 +168,7 @@ def test_a_second_worker_whose_weights_die_with_the_first_is_let_go(bug: bool) -
     def joined() -> Any:
         raise ray.exceptions.RayTaskError("join", "lines", cause).as_instanceof_cause()
 
-    team._joining[joined] = Member(helper)
+    team._joining.pending[joined] = Member(helper)
     with pytest.raises(ValueError, match="lines") if bug else nullcontext():
         team._welcome(joined)
     assert helper.dead is not bug
@@ -263,8 +271,8 @@ class Pending:
 class Slow(Cluster):
     """A cluster without processes, in which a worker has its place when it was waited for a few times."""
 
-    def __init__(self, limit: int | None) -> None:
-        super().__init__(Turns(), Need(1, 0), 1, limit)
+    def __init__(self, limit: int | None, need: Need = Need(1, 0)) -> None:  # noqa: B008  it is frozen
+        super().__init__(Turns(), need, 1, limit)
         self.released: list[Pending] = []
         self.waits = 0
 
@@ -314,3 +322,46 @@ def test_a_worker_without_an_arm_helps_another_before_a_new_one_is_started() -> 
         assert cluster._held == [first]
         cluster.release_all()
     assert cluster.released == [first]
+
+
+def test_a_wait_for_a_node_that_is_not_there_says_at_once_what_there_is(nodes: list[dict[str, Any]]) -> None:
+    nodes.append({"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}})
+    said: list[str] = []
+    for need in (Need(1, 1), Need(2, 0), Need(1, 0)):
+        cluster = Slow(None, need)
+        with cluster.turns.taken():
+            cluster.place("dense", said.append)
+    has = "joins; the cluster has 2 CPUs and 0 GPUs on 2 nodes"
+    assert [line for line in said if "waits" in line] == [
+        f"dense waits until a node with 1 CPU and 1 GPU {has}",
+        f"dense waits until a node with 2 CPUs {has}",  # which no node has alone
+    ]
+
+
+class Steps(Quiet):
+    """Progress that notes which steps begin."""
+
+    @contextmanager
+    def step(self, title: str, total: int, **_: Any) -> Iterator[Callable[[int], None]]:
+        self.said.append(title)
+        yield lambda count: self.said.append(f"{count} done")
+
+
+def test_loading_begins_when_the_arm_has_a_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    from crushtest.pipeline.executors.on_ray import host
+
+    class Dying(Placed):
+        def place(self, title: str, say: Any) -> Actor:
+            run.said.append("placed")
+            actor = super().place(title, say)
+            actor.dead = len(self.actors) == 1
+            return actor
+
+    run, cluster = Steps(), Dying()
+    arm: Any = SimpleNamespace(title="third", recipe=None)
+    monkeypatch.setattr(host, "note", lambda *_: None)
+    monkeypatch.setattr(host.Workers, "_job", lambda *_: 64)
+    host.Workers(cluster, 1).prepare(run, arm)  # type: ignore[arg-type]
+    first, begins, died, again, done = run.said
+    assert (first, begins, again, done) == ("placed", "third · loading", "placed", "1 done")
+    assert "a worker died and is replaced" in died

@@ -51,8 +51,10 @@ class Machines:
     workers: Workers = None
 
 
-def executor_of(machines: Machines) -> Executor:
+def executor_of(machines: Machines, threads: int | None) -> Executor:
     """Return what measures arms, not connected yet.
+
+    threads  of each worker of a cluster; None: as many as this process would use
 
     Raises UsageError for options of a cluster without one, or without Ray.
     """
@@ -69,7 +71,7 @@ def executor_of(machines: Machines) -> Executor:
         if option := next((name for name, value in given.items() if value is not None), None):
             raise UsageError(f"{option} is for --executor ray")
         return LOCAL
-    from crushtest.pipeline.executors.on_ray.cluster import require_package
+    from crushtest.pipeline.executors.on_ray.driver import require_package
 
     require_package()
     import torch
@@ -80,5 +82,5 @@ def executor_of(machines: Machines) -> Executor:
         machines.address or AUTO,
         gpus_per_arm=machines.gpus_per_arm or 0,
         workers=machines.workers,
-        threads=torch.get_num_threads(),
+        threads=threads or torch.get_num_threads(),  # which is never more than this machine has cores
     )

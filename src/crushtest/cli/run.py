@@ -121,7 +121,7 @@ def run(
     if recipe or arm:
         flags["arms"] = [{"recipe": text} for text in recipe or ()] + found_arms(arm or ())
     spec = asked_study(flags, study, folder, stop_early, finish=finish, replicates=replicates)
-    measure("run", spec, folder, machines, dry_run=dry_run, skip_missing=skip_missing, json=json, copy=copy)
+    measure("run", spec, folder, machines, threads, dry_run=dry_run, skip_missing=skip_missing, json=json, copy=copy)
 
 
 @flattened
@@ -144,7 +144,7 @@ def evaluate(
 
     flags = {"model": model} | given(selection) | given(setup)
     spec = build_spec(flags, where="evaluate")
-    measure("evaluate", spec, out, machines, dry_run=dry_run, skip_missing=skip_missing, json=json, copy=copy)
+    measure("evaluate", spec, out, machines, threads, dry_run=dry_run, skip_missing=skip_missing, json=json, copy=copy)
 
 
 def measure(
@@ -152,6 +152,7 @@ def measure(
     spec: StudySpec,
     folder: Path,
     machines: Machines,
+    threads: int | None,
     *,
     dry_run: bool,
     skip_missing: bool,
@@ -159,7 +160,7 @@ def measure(
     copy: WorkingCopy | None,
 ) -> None:
     """Run a study, or show what it will cost."""
-    measuring = executor_of(machines)
+    measuring = executor_of(machines, threads)
     if dry_run:
         show_cost(command, spec, folder, skip_missing=skip_missing, executor=measuring, json=json)
         return

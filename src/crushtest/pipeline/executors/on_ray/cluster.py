@@ -1,50 +1,24 @@
-"""A Ray cluster that somebody else has started: connect to it, and place workers on it."""
+"""The workers on a Ray cluster, and who gets them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any
 
-from crushtest.errors import UsageError, first_error_line
+from crushtest.errors import first_error_line
 from crushtest.pipeline.executors.on_ray.travel import Where
 from crushtest.pipeline.executors.on_ray.turns import Turns
 from crushtest.pipeline.executors.on_ray.worker import Worker
+from crushtest.stats.verdicts import counted
 
-LOOPBACK = "127.0.0.1"
 LOOKS_S = 1.0
 """How often a wait looks up, and how long what the cluster says of its free places holds."""
 PATIENCE_S = 20.0
 """How long an arm waits for a place before that is said."""
 BESIDE = "beside"
 """The group of calls that a worker answers while it computes."""
-
-
-def require_package() -> None:
-    """Raise UsageError if Ray is not installed."""
-    if find_spec("ray") is None:
-        raise UsageError("--executor ray needs a package that is not installed; `pip install 'crushtest[ray]'`")
-
-
-def connect(address: str) -> None:
-    """Become a driver of a cluster. Raises UsageError if there is none: none is ever started here."""
-    import ray
-
-    if address == "local" or "://" in address:
-        raise UsageError(
-            f"--address is `auto` or HOST:PORT of a cluster that runs (got {address!r}); start one with "
-            "`ray start --head`, and run this on one of its nodes"
-        )
-    own = {"_node_ip_address": LOOPBACK} if address.partition(":")[0] in (LOOPBACK, "localhost") else {}
-    try:
-        ray.init(address=address, log_to_driver=False, logging_level="error", **own)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        raise UsageError(
-            f"--executor ray: no cluster answers at {address!r} ({first_error_line(error)}); "
-            "start one with `ray start --head`"
-        ) from None
 
 
 @dataclass(frozen=True)
@@ -55,7 +29,11 @@ class Need:
     gpus: int
 
     def __str__(self) -> str:
-        return f"{self.cpus} CPU" + (f" and {self.gpus} GPU" if self.gpus else "")
+        return counted(self.cpus, "CPU") + (f" and {counted(self.gpus, 'GPU')}" if self.gpus else "")
+
+    def fits(self, resources: Mapping[str, float]) -> bool:
+        """Return True if a worker has room in what Ray names a node's resources."""
+        return resources.get("CPU", 0) >= self.cpus and resources.get("GPU", 0) >= self.gpus
 
 
 @dataclass(eq=False)
@@ -125,15 +103,14 @@ class Cluster:
         worker = self._spare() or self._start()
         try:
             where = worker.where.options(concurrency_group=BESIDE).remote()
-            began, told = time.monotonic(), False
+            reasons = self._reasons()
             while not self.ready([where]):
                 if self._idle:  # it has a place, which this one waits for
                     self.release(worker)
                     worker = self._idle.pop()
                     where = worker.where.options(concurrency_group=BESIDE).remote()
-                elif not told and time.monotonic() - began > PATIENCE_S:
-                    told = True
-                    say(f"{title} waits for {self._need}")
+                elif reason := next(reasons, None):
+                    say(f"{title} waits {reason}")
             place: Where = self.result(where)
         except BaseException:
             self.release(worker)
@@ -141,6 +118,22 @@ class Cluster:
         self.no_longer_waits(title)
         say(f"{title} runs on {place}")
         return worker
+
+    def _reasons(self) -> Iterator[str | None]:
+        """Yield why a worker has no place yet, each time that it is looked after; None if there is nothing to say."""
+        import ray
+
+        with self.turns.away():
+            nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        if any(self._need.fits(node) for node in nodes):
+            until = time.monotonic() + PATIENCE_S
+            while time.monotonic() < until:
+                yield None
+            yield f"for {self._need}"
+        else:
+            cpus, gpus = (int(sum(node.get(kind, 0) for node in nodes)) for kind in ("CPU", "GPU"))
+            has = f"{counted(cpus, 'CPU')} and {counted(gpus, 'GPU')} on {counted(len(nodes), 'node')}"
+            yield f"until a node with {self._need} joins; the cluster has {has}"
 
     def hand_on(self, worker: Any) -> None:
         """Keep a worker that has let go of its arm."""
@@ -167,7 +160,7 @@ class Cluster:
         self._looked = time.monotonic()
         with self.turns.away():
             free = ray.available_resources()
-        if self.waiting or free.get("CPU", 0) < self._need.cpus or free.get("GPU", 0) < self._need.gpus:
+        if self.waiting or not self._need.fits(free):
             return None
         return self._start()
 

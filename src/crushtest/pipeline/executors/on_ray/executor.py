@@ -11,7 +11,8 @@ from crushtest.pipeline.arm import run_arm, run_draw
 from crushtest.pipeline.ask import is_answered
 from crushtest.pipeline.context import Run
 from crushtest.pipeline.dtypes import is_on_cpu
-from crushtest.pipeline.executors.on_ray.cluster import Cluster, Need, connect, require_package
+from crushtest.pipeline.executors.on_ray.cluster import Cluster, Need
+from crushtest.pipeline.executors.on_ray.driver import connect, disconnect, require_package
 from crushtest.pipeline.executors.on_ray.host import Workers
 from crushtest.pipeline.executors.on_ray.turns import Stopped, Turns
 from crushtest.records import Passage
@@ -48,10 +49,8 @@ class OnRay:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        import ray
-
         self._connected = False
-        ray.shutdown()
+        disconnect()
 
     @property
     def is_here(self) -> bool:

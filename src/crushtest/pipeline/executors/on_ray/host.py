@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Container
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from crushtest.compress.prepare import COMPRESSING, LOADING
@@ -19,6 +20,7 @@ from crushtest.pipeline.executors.on_ray.travel import Job, Prepared, program, r
 from crushtest.pipeline.memory import SIZES, arm_facts, sized_options
 from crushtest.pipeline.prepare import TEMPLATE, refuse_without_template
 from crushtest.pipeline.provenance import record_arm, refuse_another_model, refuse_another_server
+from crushtest.progress import Advance
 from crushtest.study import manifest
 from crushtest.study.arms import Arm
 from crushtest.study.plan import PlannedTask
@@ -54,6 +56,12 @@ class Workers:
     def prepare(self, run: Run, arm: Arm) -> Engine:
         """Return an arm's workers, its model loaded and compressed, and write both down."""
         title = f"{arm.title} · loading" + (" and compressing" if arm.recipe else "")
+        step = ExitStack()
+
+        @cache
+        def loading() -> Advance:  # begins with the first worker: until then nothing is loaded
+            return step.enter_context(run.progress.step(title, 1, kind=LOADING))
+
         team = Team(
             self.cluster,
             run,
@@ -61,11 +69,12 @@ class Workers:
             job=lambda: self._job(run, arm),
             note=lambda prepared: note(run, arm, prepared),
             suits=lambda prepared: self._suits(run, arm, prepared),
+            placed=loading,
         )
         try:
-            with run.progress.step(title, 1, kind=LOADING) as advance:
+            with step:
                 team.begin()
-                advance(1)
+                loading()(1)
         except BaseException:
             team.close()
             raise

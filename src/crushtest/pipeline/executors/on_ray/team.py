@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 from crushtest.engines.base import Reference
-from crushtest.errors import CrushtestError, EngineError
+from crushtest.errors import EngineError
 from crushtest.pipeline.context import Run
-from crushtest.pipeline.executors.on_ray.cluster import BESIDE, Cluster, Member, is_raised_by_code, reason_of
+from crushtest.pipeline.executors.on_ray.cluster import Cluster, Member, reason_of
+from crushtest.pipeline.executors.on_ray.joining import Joining
 from crushtest.pipeline.executors.on_ray.shares import MOST_FAILURES, Share, Shares
 from crushtest.pipeline.executors.on_ray.travel import (
     Asked,
@@ -19,6 +20,7 @@ from crushtest.pipeline.executors.on_ray.travel import (
     Job,
     Prepared,
     Refused,
+    accepted,
     write_files,
 )
 from crushtest.records import Choices, Passage, Prompt, Sampling
@@ -34,9 +36,10 @@ class Team:
 
     A worker that dies is replaced, and the new one is asked what is not answered.
 
-    job    makes the arm's job, of what the manifest says by then: whoever comes later runs as much at once as the first
-    note   writes down what a worker has prepared, or refuses it
-    suits  says of what a worker has prepared whether it is to run like that; None: another arm needs its place first
+    job     makes the arm's job, of what the manifest says by then: who comes later runs as much at once as the first
+    note    writes down what a worker has prepared, or refuses it
+    suits   says of what a worker has prepared whether it is to run like that; None: another arm needs its place first
+    placed  is called when there is a worker, before it prepares the arm
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class Team:
         job: Callable[[], Job],
         note: Callable[[Prepared], None],
         suits: Callable[[Prepared], bool | None] = lambda prepared: True,
+        placed: Callable[[], object] = lambda: None,
     ) -> None:
         self.peak_memory_bytes: dict[str, int] = {}
         self.truncated = 0
@@ -57,10 +61,10 @@ class Team:
         self._job = job
         self._note = note
         self._suits = suits
+        self._placed = placed
         self._members: list[Member] = []
-        self._joining: dict[Any, Member] = {}
+        self._joining = Joining(cluster, run.progress.say, arm, job)
         self._running: dict[Any, tuple[Member, Share]] = {}
-        self._alone = False
         self._comparison: Comparison | None = None
         self.prepared: Prepared
 
@@ -96,9 +100,8 @@ class Team:
             self._lose(member)
         for member in self._members[1:]:
             self._lose(member)
-        for member in self._joining.values():
-            self._cluster.release(member.actor)
-        self._running, self._joining = {}, {}
+        self._joining.release()
+        self._running = {}
         facts = self._retried(lambda member: member.actor.halve.remote(kind))
         if facts is None:
             return False
@@ -117,12 +120,11 @@ class Team:
         """End the workers; they are given time to let go of what would outlive them."""
         from ray.exceptions import RayError
 
-        for member in self._joining.values():
-            self._cluster.release(member.actor)
+        self._joining.release()
         for member, _ in self._running.values():  # after an error: what it computes is for nobody
             self._lose(member)
         closing = [(member, member.actor.close.remote()) for member in self._members]
-        self._members, self._joining = [], {}
+        self._members = []
         for member, reference in closing:
             try:
                 self._cluster.result(reference)
@@ -140,15 +142,15 @@ class Team:
             sent = ray.put(list(requests))
         mine = [index for index in range(len(requests)) if index not in done]
         compared = any(isinstance(request, Passage) and request.against_dense for request in requests)
-        shared = not compared and not self._alone and len(mine) > FEW
+        shared = not compared and not self._joining.over and len(mine) > FEW
         shares = Shares(self._parts(asked, sent, mine) if shared else [mine])
         truncated = 0
         while shares or self._running:
             self._give(asked, sent, shares, shared=shared, compared=compared)
             if shares and shared:
-                self._call_helper()
-            for reference in self._cluster.ready([*self._running, *self._joining]) if self._running else ():
-                if reference in self._joining:
+                self._joining.call(self._members)
+            for reference in self._cluster.ready([*self._running, *self._joining.pending]) if self._running else ():
+                if reference in self._joining.pending:
                     self._welcome(reference)
                     continue
                 batch = self._received(reference, shares)
@@ -229,6 +231,7 @@ class Team:
         while True:
             member = Member(self._cluster.place(self._arm.title, self._run.progress.say))
             self._members.append(member)
+            self._placed()
             prepared: Prepared = self._accepted(member.actor.prepare.remote(self._job()))
             suits = self._suits(prepared)
             if suits:
@@ -266,10 +269,7 @@ class Team:
                 self._refuse_again(failures, died)
 
     def _accepted(self, reference: Any) -> Any:
-        result = self._cluster.result(reference)
-        if isinstance(result, Refused):
-            raise result.error()
-        return result
+        return accepted(self._cluster.result(reference))
 
     def _refuse_again(self, failures: int, died: Exception) -> None:
         if failures >= MOST_FAILURES:
@@ -280,40 +280,7 @@ class Team:
         self._members.remove(member)
         self._cluster.release(member.actor)
 
-    def _call_helper(self) -> None:
-        """Ask for another worker, which gets the weights as the first one has compressed them."""
-        if self._joining or self._alone or not self._members:
-            return
-        actor = self._cluster.helper()
-        if actor is None:
-            return
-        weights = None
-        if self._arm.recipe is not None:
-            weights = self._members[0].actor.weights.options(concurrency_group=BESIDE).remote()
-        self._joining[actor.join.remote(self._job(), weights)] = Member(actor)
-
     def _welcome(self, reference: Any) -> None:
-        """Take in a worker that has loaded the arm, if it runs it as the others do."""
-        from ray.exceptions import RayError
-
-        member = self._joining.pop(reference)
-        try:
-            prepared: Prepared = self._accepted(reference)
-        except RayError as died:  # itself, or the worker that was to give it the weights
-            if is_raised_by_code(died):
-                raise
-            self._cluster.release(member.actor)
-        except (CrushtestError, MemoryError) as refused:  # what one node lacks ends no arm that another one runs
-            self._stay_alone(member, f"cannot prepare it ({refused})")
-        else:
-            if prepared.engine == self.prepared.engine:
-                self._members.append(member)
-                return
-            differs = next(key for key, value in self.prepared.engine.items() if prepared.engine.get(key) != value)
-            now, before = prepared.engine.get(differs), self.prepared.engine[differs]
-            self._stay_alone(member, f"would run it otherwise ({differs} is {now}, not {before})")
-
-    def _stay_alone(self, member: Member, why: str) -> None:
-        self._run.progress.say(f"{self._arm.title} stays with one worker: another {why}")
-        self._alone = True
-        self._cluster.release(member.actor)
+        member = self._joining.welcome(reference, self.prepared)
+        if member is not None:
+            self._members.append(member)

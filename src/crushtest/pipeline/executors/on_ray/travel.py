@@ -117,6 +117,13 @@ class Refused:
         return error
 
 
+def accepted(result: Any) -> Any:
+    """Return what a worker gave. Raises what it refused with."""
+    if isinstance(result, Refused):
+        raise result.error()
+    return result
+
+
 @dataclass(frozen=True)
 class Where:
     """Where a worker is."""

@@ -1,0 +1,103 @@
+"""Become a driver of a Ray cluster that somebody else has started, without what Ray would print and change here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+from crushtest.errors import UsageError, first_error_line
+
+AUTO = "auto"
+LOOPBACK = "127.0.0.1"
+PATIENCE_S = 5.0
+"""How long a cluster may take to accept a connection."""
+
+
+def require_package() -> None:
+    """Raise UsageError if Ray is not installed."""
+    if find_spec("ray") is None:
+        raise UsageError("--executor ray needs a package that is not installed; `pip install 'crushtest[ray]'`")
+
+
+def connect(address: str) -> None:
+    """Become a driver of a cluster. Raises UsageError if there is none: none is ever started here."""
+    import ray
+
+    if address == AUTO:
+        address = os.environ.get("RAY_ADDRESS") or AUTO
+    if address == "local" or "://" in address:
+        raise UsageError(
+            f"--address is `auto` or HOST:PORT of a cluster that runs (got {address!r}); start one with "
+            "`ray start --head`, and run this on one of its nodes"
+        )
+    own = {"_node_ip_address": LOOPBACK} if address.partition(":")[0] in (LOOPBACK, "localhost") else {}
+    try:
+        refuse_without_listener(in_numbers(address))
+        _print_reports(False)
+        with handler_kept(signal.SIGTERM):
+            ray.init(address=address, log_to_driver=False, logging_level="error", **own)
+    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+        _print_reports(True)
+        raise UsageError(
+            f"--executor ray: no cluster answers at {address!r} ({first_error_line(error)}); "
+            "start one with `ray start --head`"
+        ) from None
+
+
+def disconnect() -> None:
+    """Leave the cluster."""
+    import ray
+
+    with handler_kept(signal.SIGTERM):
+        ray.shutdown()
+    _print_reports(True)
+
+
+def in_numbers(address: str) -> str:
+    """Return the HOST:PORT that an address stands for. Raises ConnectionError if `auto` stands for none."""
+    from ray._private.services import canonicalize_bootstrap_address
+
+    return address if address != AUTO else str(canonicalize_bootstrap_address(address))
+
+
+def refuse_without_listener(address: str) -> None:
+    """Raise UsageError if nothing listens at HOST:PORT. Ray would try for minutes, and print its own lines."""
+    host, _, port = address.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not host.strip("[]") or (":" in host and not bracketed) or not (port.isdecimal() and 0 < int(port) < 2**16):
+        raise UsageError(f"--address is `auto`, HOST:PORT or [IPv6]:PORT of a cluster that runs (got {address!r})")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE_S).close()
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or first_error_line(error)
+        raise UsageError(
+            f"--executor ray: nothing answers at {address!r} ({why}); start a cluster with `ray start --head`, or "
+            "give --address the HOST:PORT of one that runs"
+        ) from None
+
+
+@contextmanager
+def handler_kept(number: signal.Signals) -> Iterator[None]:
+    """Keep this process's handler of a signal. Ray sets others, one of which prints a stack trace and exits."""
+    before: Any = signal.getsignal(number)
+    try:
+        yield
+    finally:
+        if before is not None and threading.current_thread() is threading.main_thread():
+            signal.signal(number, before)
+
+
+def _print_reports(on: bool) -> None:
+    """Say whether Ray may print what nodes report, as that a worker died.
+
+    It does so on stdout, whatever `log_to_driver` says. No public option turns that off.
+    """
+    import ray._private.worker
+
+    ray._private.worker._worker_logs_enabled = on
