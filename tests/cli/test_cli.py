@@ -261,10 +261,13 @@ def test_compress_writes_float32_or_what_the_checkpoint_holds(
     ],
 )
 def test_a_compression_that_is_told_to_end_leaves_nothing(
-    sent: signal.Signals, code: int, says: str, tiny: Path, tmp_path: Path
+    sent: signal.Signals, code: int, says: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    from support.tiny_models import saved_model
+
+    deep = saved_model(tmp_path_factory.mktemp("deep") / "model", num_hidden_layers=40)  # it takes seconds
     out = tmp_path / "above" / "out"
-    arguments = ["compress", str(tiny), "-r", "wanda", "-o", str(out), "--offload", "disk"]
+    arguments = ["compress", str(deep), "-r", "wanda", "-o", str(out), "--offload", "disk"]
     size = ["--sequences", "200", "--length", "256", "--device", "cpu"]  # longer than any delay of this process
     command = [sys.executable, "-m", "crushtest", *arguments, *size]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:

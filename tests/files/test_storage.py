@@ -34,7 +34,7 @@ def test_an_address_survives_being_made_a_path(text: str, path: str) -> None:
     assert is_address(Path(text))
 
 
-@pytest.mark.parametrize("text", ["studies/demo", "/tmp/s3", "C:/study", "a:b", "", "s3:", "../x://y"])
+@pytest.mark.parametrize("text", ["studies/demo", "/tmp/s3", "C:/study", "a:b", "", "../x://y"])
 def test_a_path_is_no_address(text: str) -> None:
     assert not is_address(text)
     assert not is_address(Path(text))
@@ -209,3 +209,10 @@ def test_an_error_ends_calls_that_have_begun() -> None:
 
     with pytest.raises(ValueError, match="bad"):
         for_each(["bad", "slow"], call, stop=stopped.set)
+
+
+@pytest.mark.parametrize("text", ["s3://", "s3:/", "s3:"])
+def test_an_address_whose_rest_is_empty_is_no_folder_of_this_machine(text: str) -> None:
+    assert is_address(text)
+    with pytest.raises(UsageError, match="s3:// names no bucket"):
+        parse_storage_address(text)

@@ -92,8 +92,8 @@ def run_plainly(engine: Any, writing: Any = "cached") -> None:
     engine.model.paths = replace(engine.model.paths, scoring="batches", writing=writing)
 
 
-def saved_model(folder: Path) -> Path:
+def saved_model(folder: Path, **settings: Any) -> Path:
     """Save a small Llama with its tokenizer in a folder, and return that."""
-    network().save_pretrained(folder)
+    network(**settings).save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return folder
