@@ -13,7 +13,7 @@ demo: $(INSTALLED)
 	$(BIN)/crushtest run --study studies/demo.yaml --out studies/demo
 
 test: $(TOOLS)
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n 2 --dist loadfile
 
 # With the lowest versions that pyproject.toml allows. The browser and the packages of other extras are left out.
 test-lowest:
