@@ -355,7 +355,11 @@ def test_margins_of_the_budget_must_be_shown_when_verified() -> None:
         ({"budget": "rules: [{task: probe_facts, metric: accuracy, margin: 0.1}]"}, "min_items is 100"),
         (
             {"budget": "rules: [{task: probe_facts, metric: acuracy, margin: 0.1}]"},
-            "has no such metric .*did you mean 'accuracy'",
+            "rule 1, probe_facts: unknown metric 'acuracy'; did you mean 'accuracy'",
+        ),
+        (
+            {"budget": "rules: [{task: probe_facts, metric: accuracy, role: bias, margin: 0.1}]"},
+            "no task of the search has what it is about .*leave the rule out",
         ),
         (
             {"budget": "rules: [{task: probe_fact, metric: accuracy, margin: 0.1}]"},

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from crushtest.errors import UsageError
+from crushtest.errors import UnknownName, UsageError
 from crushtest.gate.checks import metrics_of_tasks
 from crushtest.gate.policy import Policy, Rule
 from crushtest.metrics import ALL
@@ -80,23 +80,24 @@ def check_budget(
     plans = [plan] if other is None else [plan, other]
     for number, rule in enumerate(request.policy.rules, start=1):
         if rule.never is None and not any(is_bound(rule, each) for each in plans):
-            raise UsageError(f"budget: rule {number} ({quoted(str(rule))}) cannot pass: {_about_nothing(rule, plans)}")
+            raise _about_nothing(number, rule, plans)
         for half, items in halves.items():
             _check_counts(number, rule, plan, items, f"the half {half!r}")
         if other is not None:
             _check_counts(number, rule, other, asked_last, "what is asked in the verification alone")
 
 
-def _about_nothing(rule: Rule, plans: Sequence[Plan]) -> str:
-    """Say that no task of a search has what a rule is about, what they have, and what is near to the rule's names."""
-    known = {task: [*metrics] for plan in plans for task, metrics in metrics_of_tasks(plan).items()}
-    if rule.task in known:
-        near = get_close_matches(rule.metric, known[rule.task], n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        return f"{rule.task!r} has no such metric (allowed: {', '.join(known[rule.task])}){hint}"
+def _about_nothing(number: int, rule: Rule, plans: Sequence[Plan]) -> UsageError:
+    """Return the error for a rule that is about nothing: a name that is unknown, or what no task has."""
+    known = {task: metrics for plan in plans for task, metrics in metrics_of_tasks(plan).items()}
+    if rule.task in known and "*" not in rule.metric and rule.metric not in known[rule.task]:
+        return UnknownName("metric", rule.metric, known[rule.task], where=f"budget: rule {number}, {rule.task}")
     near = get_close_matches(rule.task, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ". Add the task with --suite, or leave the rule out"
-    return f"no task of the search has what it is about (its tasks: {', '.join(known)}){hint}"
+    hint = f"; did you mean {near[0]!r}?" if near and rule.task not in known else ""
+    return UsageError(
+        f"budget: rule {number} ({quoted(str(rule))}) cannot pass: no task of the search has what it is about "
+        f"(its tasks: {', '.join(known)}){hint or '. Add the task with --suite, or leave the rule out'}"
+    )
 
 
 def _check_counts(number: int, rule: Rule, plan: Plan, items: Mapping[str, Sequence[Item]], where: str) -> None:
