@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -79,6 +80,31 @@ def answered(address: Address) -> dict[str, list[str]]:
 def is_uploading(store: Store) -> bool:
     """Whether content waits to be under its own name."""
     return any(name.startswith(STAGED) for name in store.sizes(OWN))
+
+
+@pytest.mark.parametrize("moment", ["begins", "asks"])
+def test_sigterm_lets_the_lock_at_an_address_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.yaml").write_text(STUDY.replace("0.02", "0.5"))
+    with s3_on_loopback() as environment:
+        for name, value in (environment | {"CRUSHTEST_CACHE": str(tmp_path / "cache")}).items():
+            monkeypatch.setenv(name, value)
+        import fsspec
+
+        fsspec.filesystem("s3", skip_instance_cache=True).makedirs("tests", exist_ok=True)
+        store = Store(parse_storage_address(address := f"s3://tests/{moment}/study"))
+        command = [sys.executable, "-m", "crushtest", "run", "--study", "study.yaml", "--out", address]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            if moment == "asks":
+                assert any("probe_facts: 150 to do" in line for line in process.stderr)
+            while store.read(LOCK) is None and process.poll() is None:
+                time.sleep(0.02)
+            process.send_signal(signal.SIGTERM)
+            said = process.communicate(timeout=120)[1]
+        assert process.returncode == 128 + signal.SIGTERM, said
+        assert said.splitlines()[-1] == "crushtest: interrupted; the same command resumes from here"
+        assert store.read(LOCK) is None
 
 
 @pytest.mark.slow

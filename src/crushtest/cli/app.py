@@ -18,7 +18,7 @@ from crushtest.cli.empty_paths import refusing_empty_paths
 from crushtest.cli.encoding import refuse_bytes, until_reader_leaves, write_anything
 from crushtest.cli.envelope import print_failure
 from crushtest.cli.gate import gate
-from crushtest.cli.interrupted import unwind_on_sigterm
+from crushtest.cli.interrupted import saying_interrupted, unwind_on_sigterm
 from crushtest.cli.label import label
 from crushtest.cli.listing import list_entries
 from crushtest.cli.locate import locate
@@ -61,7 +61,8 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
 }
 for panel, commands in COMMANDS.items():
     for name, command in commands.items():
-        app.command(name, rich_help_panel=panel)(refusing_addresses(refusing_empty_paths(command)))
+        checked = refusing_addresses(refusing_empty_paths(command))
+        app.command(name, rich_help_panel=panel)(saying_interrupted(checked))
 app.add_typer(data.app, name="data", rich_help_panel="Begin")
 app.add_typer(published.app, name="published", rich_help_panel="Read and judge")
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import NoReturn
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, NoReturn
 
 import typer
 
@@ -12,7 +14,8 @@ from crushtest.cli.output import print_line
 
 BY_KEYBOARD, BY_SIGTERM = 128 + signal.SIGINT, 128 + signal.SIGTERM
 """Exit codes, as a shell gives them."""
-RESUMES = "the same command resumes from here"
+RESUMABLE = ("run", "evaluate", "search")
+"""The commands that go on where they were interrupted."""
 
 
 class Terminated(KeyboardInterrupt):
@@ -24,9 +27,22 @@ def unwind_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, _terminated)
 
 
+def saying_interrupted(command: Callable[..., None]) -> Callable[..., None]:
+    """Let a command that is interrupted say so, wherever it was, and how to go on if it can."""
+
+    @wraps(command)
+    def call(**values: Any) -> None:
+        try:
+            command(**values)
+        except KeyboardInterrupt as interrupt:
+            leave(interrupt, "the same command resumes from here" if command.__name__ in RESUMABLE else "")
+
+    return call
+
+
 def leave(interrupt: BaseException, what: str) -> NoReturn:
-    """Say what an interrupted command left, and exit."""
-    print_line(f"crushtest: interrupted; {what}", file=sys.stderr)
+    """Say that a command was interrupted, and what it left; then exit."""
+    print_line(f"crushtest: interrupted{'; ' if what else ''}{what}", file=sys.stderr)
     raise typer.Exit(BY_SIGTERM if isinstance(interrupt, Terminated) else BY_KEYBOARD) from None
 
 

@@ -12,7 +12,6 @@ from crushtest.cli.asked_study import asked_study, default_folder, found_arms, s
 from crushtest.cli.at_address import at_address
 from crushtest.cli.cost import show_cost
 from crushtest.cli.envelope import print_result
-from crushtest.cli.interrupted import RESUMES, leave
 from crushtest.cli.machines import Machines, executor_of
 from crushtest.cli.options import DryRun, Model, Selection, Setup, Skip, Threads, flattened, given
 from crushtest.cli.output import AsJson, print_line
@@ -186,11 +185,8 @@ def run_and_show(
     from crushtest.study.folder import StudyFolder
     from crushtest.study.merge import unrequested_tasks
 
-    try:
-        line = ["crushtest", *sys.argv[1:]]
-        worked = run_study(spec, folder, command=line, skip_missing=skip_missing, executor=executor, copy=copy)
-    except KeyboardInterrupt as interrupt:
-        leave(interrupt, RESUMES)
+    line = ["crushtest", *sys.argv[1:]]
+    worked = run_study(spec, folder, command=line, skip_missing=skip_missing, executor=executor, copy=copy)
     study = StudyFolder(folder)
     warnings = []
     if not worked:

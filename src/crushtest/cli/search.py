@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from crushtest.cli.envelope import Status, print_result
-from crushtest.cli.interrupted import RESUMES, leave
 from crushtest.cli.options import DryRun, Model, Running, Selection, Threads, flattened, given
 from crushtest.cli.output import AsJson, print_line, print_table
 from crushtest.errors import UnknownName, UsageError
@@ -119,10 +118,7 @@ def search(
     if dry_run:
         show_plan(found, json=json)
         return
-    try:
-        record = run_search(found)
-    except KeyboardInterrupt as interrupt:
-        leave(interrupt, RESUMES)
+    record = run_search(found)
     show(record, out, json=json)
     raise typer.Exit(EXIT_CODES[record.outcome or "inconclusive"])
 
