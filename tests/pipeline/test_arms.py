@@ -95,6 +95,12 @@ def test_a_device_that_is_not_here_is_one_line_before_anything_is_loaded(
     assert not (tmp_path / "out").exists()
 
 
+def test_weights_beyond_a_devices_limit_are_refused_before_any_work(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(CrushtestError, match=r"do not fit \(cpu takes 1 kB\)"):
+        run_study(spec(model, device="cpu=1KB"), tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
 def test_recipes_are_refused_for_weights_that_stay_on_the_disk(model: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"arm 'magnitude.*': weights on the disk cannot be compressed"):
         run_study(spec(model, "magnitude:sparsity=0.5", device="cpu=1GB,disk"), tmp_path / "s")

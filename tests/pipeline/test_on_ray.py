@@ -95,10 +95,11 @@ def test_quick_gives_every_byte_of_a_run_here_though_a_worker_is_killed(
     assert running.poll() is None
     assert cluster.listening(running.pid) == {LOOPBACK}
     os.kill(cluster.workers()[0].pid, signal.SIGKILL)
+    here = commands.start(*command, tmp_path / "here")  # while another worker starts
     said = running.wait()
     assert running.returncode == 0, said
     assert said.count("a worker died and is replaced") == 1
-    commands.run(*command, tmp_path / "here")
+    here.succeeded()
     assert content_of(tmp_path / "there") == content_of(tmp_path / "here")
 
 
@@ -135,7 +136,7 @@ def test_thirty_kills_lose_nothing_double_nothing_and_ask_little_again(
 
 
 def test_a_node_that_joins_takes_a_share(cluster: RayCluster, commands: Starter, notes: Notes, tmp_path: Path) -> None:
-    arguments = ["evaluate", "fake", "--suite", "probe_facts", "--limit", 60, "--engine", "noting:delay_s=5.0"]
+    arguments = ["evaluate", "fake", "--suite", "probe_facts", "--limit", 60, "--engine", "noting:holds=1"]
     command = commands.start(*arguments, "-o", tmp_path / "s", *cluster.options)
     wait_for(lambda: len({answer.process for answer in notes.read()}) == 2 or command.poll() is not None)
     began = time.monotonic()

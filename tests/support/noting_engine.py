@@ -18,14 +18,20 @@ from support.noting_plugin import HURRY, SETTING
 
 
 class Noting:
-    """Answers in packs. `fits` is the largest for which it has memory; None: any."""
+    """Answers in packs.
 
-    def __init__(self, seed: int, pack_size: int, delay_s: float, fits: int | None) -> None:
+    fits   the largest pack for which it has memory; None: any
+    holds  answers after which it waits until it is hurried; None: it never does
+    """
+
+    def __init__(self, seed: int, pack_size: int, delay_s: float, fits: int | None, holds: int | None) -> None:
         self.truncated = 0
         self._seed = seed
         self._pack_size = pack_size
         self._delay_s = delay_s
         self._fits = fits
+        self._holds = holds
+        self._answered = 0
         self._was_halved = False
 
     def choices(self, requests: Sequence[Any], *, done: Container[int] = ()) -> Iterator[tuple[int, Any]]:
@@ -65,7 +71,7 @@ class Noting:
                 ask = asking(FakeEngine(seed=int(together, 16)))
                 for index in part:
                     if index not in done:
-                        time.sleep(0 if os.path.exists(os.environ[SETTING] + HURRY) else self._delay_s)
+                        self._wait()
                         [(_, answer)] = ask([requests[index]])
                         gpus, request = os.environ.get("CUDA_VISIBLE_DEVICES"), f"{call}/{index}"
                         os.write(file, f"{os.getpid()} {gpus} {request} {time.monotonic()}\n".encode())
@@ -73,11 +79,26 @@ class Noting:
         finally:
             os.close(file)
 
+    def _wait(self) -> None:
+        hurried = os.environ[SETTING] + HURRY
+        time.sleep(0 if os.path.exists(hurried) else self._delay_s)
+        while self._answered == self._holds and not os.path.exists(hurried):
+            time.sleep(0.02)
+        self._answered += 1
+
 
 def digest(text: str) -> str:
     return sha256(text.encode()).hexdigest()[:12]
 
 
 @engine("noting", runs="a test", answers=("choices", "passages", "prompts"), has_model=False)
-def noting(model: Any, *, seed: int = 0, pack_size: int = 8, delay_s: float = 0.02, fits: int | None = None) -> Noting:
-    return Noting(seed, pack_size, delay_s, fits)
+def noting(
+    model: Any,
+    *,
+    seed: int = 0,
+    pack_size: int = 8,
+    delay_s: float = 0.02,
+    fits: int | None = None,
+    holds: int | None = None,
+) -> Noting:
+    return Noting(seed, pack_size, delay_s, fits, holds)

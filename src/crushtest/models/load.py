@@ -69,17 +69,22 @@ def load_model(
     kind = model_kind(spec)
     checkpoint = find_checkpoint(spec, trust_remote_code=trust_remote_code, allow_pickle=allow_pickle)
     chosen = loaded_dtype(kind, checkpoint, dtype)
+    placement = placement_of(spec, checkpoint, device, dtype=chosen, trust_remote_code=trust_remote_code)
+    read = read_model(spec, checkpoint, dtype=chosen, placement=placement, trust_remote_code=trust_remote_code)
+    return LoadedModel(read.network, read.tokenizer, spec, _facts(kind, checkpoint, read))
+
+
+def placement_of(spec: str, checkpoint: Checkpoint, device: str, *, dtype: Any, trust_remote_code: bool) -> Placement:
+    """Return where the weights of a checkpoint go. Raises as `placement.place` does."""
     with quiet(), reading(f"model {spec!r}: transformers cannot lay it out", lambda: suspect(checkpoint)):
-        placement = place(
+        return place(
             spec,
             checkpoint,
             device,
-            dtype=chosen,
+            dtype=dtype,
             read_config=lambda: _read_config(spec, checkpoint.folder, checkpoint, trust_remote_code=trust_remote_code),
             trust_remote_code=trust_remote_code,
         )
-    read = read_model(spec, checkpoint, dtype=chosen, placement=placement, trust_remote_code=trust_remote_code)
-    return LoadedModel(read.network, read.tokenizer, spec, _facts(kind, checkpoint, read))
 
 
 def load_config(spec: str, *, trust_remote_code: bool = False, allow_pickle: bool = False) -> PreTrainedConfig:

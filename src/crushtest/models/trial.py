@@ -6,9 +6,12 @@ from importlib.util import find_spec
 from typing import Any
 
 from crushtest.errors import ModelError
+from crushtest.models.dtypes import loaded_dtype
+from crushtest.models.find import model_kind
 from crushtest.models.foreign import reading
-from crushtest.models.load import load_config, without_weights
+from crushtest.models.load import find_checkpoint, load_config, placement_of, without_weights
 from crushtest.models.options import ModelOptions
+from crushtest.models.places import read_places
 from crushtest.models.quantization import Format
 from crushtest.models.reader import quiet, suspect
 
@@ -31,6 +34,22 @@ def try_out(spec: str, options: ModelOptions) -> None:
     message = f"model {spec!r}: transformers cannot lay it out"
     with reading(message, lambda: suspect(checkpoint)), quiet(), torch.device("meta"):
         models.from_config(config, trust_remote_code=options.trust_remote_code)
+
+
+def check_places(spec: str, options: ModelOptions) -> None:
+    """Raise ModelError if a model's weights do not fit the places that its options name. No weight is read.
+
+    What `auto` chooses depends on the memory that is free when the model is loaded.
+    """
+    if not read_places(options.device):
+        return
+    kind = model_kind(spec)
+    trust = {"trust_remote_code": options.trust_remote_code, "allow_pickle": options.allow_pickle}
+    checkpoint = (find_checkpoint if kind == "demo" else without_weights)(
+        spec, **trust
+    )  # the demo's copy can be spread
+    dtype = loaded_dtype(kind, checkpoint, options.dtype)
+    placement_of(spec, checkpoint, options.device, dtype=dtype, trust_remote_code=options.trust_remote_code)
 
 
 def require_package(spec: str, quantized: Format) -> None:

@@ -48,7 +48,7 @@ def check_arms(
     """
     from crushtest.models.find import check_model
     from crushtest.models.places import first_device, needs_disk
-    from crushtest.models.trial import try_out
+    from crushtest.models.trial import check_places, try_out
 
     unanswered = [arm for arm in plan.measured if not is_answered(folder, plan, arm)]
     for arm in unanswered:
@@ -70,6 +70,9 @@ def check_arms(
     for arm in pending:
         if arm.recipe is not None:
             check_recipe(arm.model_options, arm.model, arm.recipe)
+    if devices:
+        for model, options in {arm.model: arm.model_options for arm in pending}.items():
+            check_places(model, options)
     calibrated = {(arm.model, plan.calibration_of(arm)): arm.model_options for arm in pending if arm.recipe is not None}
     tokens = {
         (model, calibration): read_calibration(options, model, calibration)
