@@ -67,7 +67,7 @@ def answered(address: Address) -> dict[str, list[str]]:
     """The items that each log at the address holds, as a reader on another machine sees it, which must be whole."""
     with opened(str(address), writes=False) as study:
         folder = StudyFolder(study.folder)
-        assert not [line for line in problems(folder) if "is missing: run `crushtest compare" not in line]
+        assert not [line for line in problems(folder) if "is missing: `crushtest run`" not in line]
         logs: dict[str, list[str]] = {}
         for path in study.folder.glob("arms/*/answers/*.jsonl"):
             logs[path.stem + path.parts[-3]] = [json.loads(line)["item"] for line in path.read_text().splitlines()[1:]]

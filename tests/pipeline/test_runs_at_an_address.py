@@ -94,7 +94,7 @@ def test_any_machine_goes_on_after_a_kill(
     if index is not None and index.files:
         use_machine("reader", tmp_path, monkeypatch)
         with opened(str(address), writes=False) as seen:
-            damaged = [line for line in problems(StudyFolder(seen.folder)) if "is missing: run" not in line]
+            damaged = [line for line in problems(StudyFolder(seen.folder)) if "is missing: `crushtest run`" not in line]
             assert not damaged
     use_machine("second", tmp_path, monkeypatch)
     run_study(study(), str(unlocked(address)))

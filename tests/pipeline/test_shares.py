@@ -169,6 +169,24 @@ def test_where_no_cluster_is_one_line_says_so_before_ray_tries(
             connect(address.format(port=bound.getsockname()[1]))
 
 
+@pytest.mark.parametrize("said", [b"", b"\0\0\0", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n"])
+def test_a_listener_that_is_no_cluster_is_named_before_ray_tries(monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray tries for minutes"))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            connection = server.accept()[0]
+            connection.sendall(said)
+            connection.close()
+
+        answering = Thread(target=answer)
+        answering.start()
+        with pytest.raises(errors.UsageError, match="is not a Ray cluster; start a cluster with"):
+            connect(f"127.0.0.1:{server.getsockname()[1]}")
+        answering.join()
+
+
 @pytest.mark.parametrize("found", ["named by RAY_ADDRESS", "found by Ray", "found by nobody"])
 def test_auto_is_looked_up_before_ray_tries(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
     ray = pytest.importorskip("ray")
@@ -198,6 +216,7 @@ def test_the_handler_of_sigterm_is_the_one_from_before_ray(monkeypatch: pytest.M
 
     monkeypatch.setattr(ray, "init", theirs)
     monkeypatch.setattr(ray, "shutdown", theirs)
+    monkeypatch.setenv("RAY_USE_TLS", "1")  # so that whoever listens will do
     before = signal.signal(signal.SIGTERM, ours)
     try:
         with socket.create_server(("127.0.0.1", 0)) as server:

@@ -91,7 +91,10 @@ def _not_yet(folder: StudyFolder, complaint: str) -> str:
     [name] = re.findall(r"Table with name (\w+) does not exist", complaint) or [""]
     if name not in _views(folder):
         return ""
-    return f" (the study has no {name} yet" + (")" if name == "noise" else "; `crushtest run` finishes it)")
+    if name == "noise":
+        return " (the study has no noise yet)"
+    compares = f"`crushtest compare {folder.root}` compares what is answered"
+    return f" (the study has no {name} yet: `crushtest run` finishes it, {compares})"
 
 
 def _one_select(connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:

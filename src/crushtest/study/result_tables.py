@@ -156,7 +156,10 @@ class ResultTables:
     def table(self, path: Path, kind: TableKind) -> Table:
         """Return a table of results, checked, with every file that it was made from."""
         if not os.path.lexists(path):
-            raise StoreError(f"{path} is missing: run `crushtest compare {self.root}` first")
+            raise StoreError(
+                f"{path} is missing: `crushtest run` finishes the study, `crushtest compare {self.root}` compares what "
+                "is answered"
+            )
         table = read_table(path, kind, remedy=self._compare_again, facts={"kind": kind.name})
         if table.label is None and self.is_tied(table.frame["task"].unique().to_list()):
             raise StoreError(

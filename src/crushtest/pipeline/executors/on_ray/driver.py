@@ -15,8 +15,12 @@ from crushtest.errors import UsageError, first_error_line
 
 AUTO = "auto"
 LOOPBACK = "127.0.0.1"
-PATIENCE_S = 5.0
-"""How long a cluster may take to accept a connection."""
+CONNECTS_S, SPEAKS_S = 5.0, 30.0
+"""How long a cluster may take to accept a connection, and to answer on it."""
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""What a client of HTTP/2 begins with, which gRPC and so Ray speaks: the preface, and settings without an entry."""
+SETTINGS = b"\4"
+"""The fourth byte of what a server of HTTP/2 begins with: the type of its frame."""
 
 
 def require_package() -> None:
@@ -38,7 +42,7 @@ def connect(address: str) -> None:
         )
     own = {"_node_ip_address": LOOPBACK} if address.partition(":")[0] in (LOOPBACK, "localhost") else {}
     try:
-        refuse_without_listener(in_numbers(address))
+        refuse_without_cluster(in_numbers(address))
         _print_reports(False)
         with handler_kept(signal.SIGTERM):
             ray.init(address=address, log_to_driver=False, logging_level="error", **own)
@@ -66,20 +70,39 @@ def in_numbers(address: str) -> str:
     return address if address != AUTO else str(canonicalize_bootstrap_address(address))
 
 
-def refuse_without_listener(address: str) -> None:
-    """Raise UsageError if nothing listens at HOST:PORT. Ray would try for minutes, and print its own lines."""
+def refuse_without_cluster(address: str) -> None:
+    """Raise UsageError unless what listens at HOST:PORT may be a cluster. Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     if not host.strip("[]") or (":" in host and not bracketed) or not (port.isdecimal() and 0 < int(port) < 2**16):
         raise UsageError(f"--address is `auto`, HOST:PORT or [IPv6]:PORT of a cluster that runs (got {address!r})")
+    way_out = "start a cluster with `ray start --head`, or give --address the HOST:PORT of one that runs"
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE_S).close()
+        connection = socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECTS_S)
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or first_error_line(error)
-        raise UsageError(
-            f"--executor ray: nothing answers at {address!r} ({why}); start a cluster with `ray start --head`, or "
-            "give --address the HOST:PORT of one that runs"
-        ) from None
+        raise UsageError(f"--executor ray: nothing answers at {address!r} ({why}); {way_out}") from None
+    with connection:
+        if not (is_encrypted() or speaks_http2(connection)):
+            raise UsageError(f"--executor ray: what answers at {address!r} is not a Ray cluster; {way_out}")
+
+
+def is_encrypted() -> bool:
+    """Return True if the cluster speaks TLS, as Ray reads it."""
+    return os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true")
+
+
+def speaks_http2(connection: socket.socket) -> bool:
+    """Return True if what is connected begins as a server of HTTP/2 does (RFC 9113, section 3.4)."""
+    connection.settimeout(SPEAKS_S)
+    got = b""
+    try:
+        connection.sendall(PREFACE)
+        while len(got) < 4 and (more := connection.recv(4 - len(got))):
+            got += more
+    except OSError:
+        return False
+    return got[3:] == SETTINGS
 
 
 @contextmanager
