@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import support.one_thread  # noqa: F401
+
+# isort: split
 import gc
 import os
 import sys
@@ -12,19 +15,12 @@ import pytest
 from hypothesis import settings
 
 from crushtest.data import catalogue
-from crushtest.models.threads import SPINS
 from support.few_resamples import resample_less
 from support.substitutes import substituted
 
 # The same examples in every run, and no file of earlier ones.
 settings.register_profile("crushtest", derandomize=True, deadline=None, database=None)
 settings.load_profile("crushtest")
-
-# One thread a worker: there are as many workers as cores. Where a test asks for two, one that waits for the other does
-# not spin on a core that others need. Set before torch is imported, and inherited by the processes that tests start.
-if "PYTEST_XDIST_WORKER" in os.environ:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
 
 SHARED = Path(__file__).parents[2] / "shared"
 MANY_MODULES = 100
