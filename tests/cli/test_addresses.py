@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -88,10 +89,11 @@ def test_a_study_at_an_address_from_a_kill_to_a_verdict(
     Store(parse_storage_address(s3)).remove(LOCK)
     resumed = crushtest("run", "--study", "study.yaml", "--out", s3)
     assert resumed.exit_code == 0
-    assert "files, " in resumed.stderr
+    assert f"downloaded; working copy in {os.environ['CRUSHTEST_CACHE']}" in resumed.stderr
     assert "dense · probe_facts" not in resumed.stderr  # the first machine's answers
     crushtest("run", "--study", "study.yaml", "--out", "local")
     remote = content_at(parse_storage_address(s3))
+    assert re.search(rf"{s3}: {len(remote)} files, [\d.]+ .B, all uploaded\n", resumed.stderr)
     assert tables(remote) == tables(content_of(tmp_path / "local"))
     for command in ("verify", "card", "compare", "report"):
         assert crushtest(command, s3).exit_code == 0

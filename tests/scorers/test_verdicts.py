@@ -114,7 +114,7 @@ def test_a_served_judge_judges(tmp_path: Path) -> None:
         "judge:not-an-address,engine=openai",
         "judge:http://127.0.0.1:9/v1#gone,engine=openai:attempts=1",
         "judge:./absent/folder",
-        "judge:http://127.0.0.1:9/v1#gone",
+        pytest.param("judge:http://127.0.0.1:9/v1#gone", marks=pytest.mark.slow),  # tries again for some seconds
         "mt_bench:./absent.gguf",
         "judge",
     ],

@@ -124,6 +124,8 @@ def working_copy(address: Address) -> Iterator[WorkingCopy]:
                 raise
             except StoreError as error:
                 raise StoreError(f"{error}; {KEPT} {place}, and the same command uploads it") from None
+            sizes = [facts[1] for facts in local.known.synced.values()]
+            say(f"{address}: {len(sizes)} files, {show_bytes(sum(sizes))}, all uploaded")
 
 
 def _opened(local: LocalCopy, store: Store, lock: Lock) -> WorkingCopy:
@@ -146,9 +148,8 @@ def _opened(local: LocalCopy, store: Store, lock: Lock) -> WorkingCopy:
             continue  # a writer that was thought to be gone has written one more
         check_whole(store, fence)
         local.is_at(fence)
-        if fence.files:
-            said = f"{len(fence.files)} files, {show_bytes(fence.size_bytes)}, {downloaded} of them downloaded"
-            say(f"{store.address}: {said}; working copy in {local.folder}")
+        held = f"{len(fence.files)} files, {show_bytes(fence.size_bytes)}, {downloaded} of them downloaded"
+        say(f"{store.address}: {held if fence.files else 'nothing there yet'}; working copy in {local.folder}")
         return WorkingCopy(local, store, lock, fence)
 
 
