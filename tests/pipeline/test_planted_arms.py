@@ -105,6 +105,8 @@ def test_the_lead_names_the_smallest_unharmed_arm_or_says_why_none(study: StudyF
     assert both.endswith("are smaller and twin, each with 60% of dense's bytes.")
     unsized = replace(steady[0], arm=replace(steady[0].arm, name="unsized", facts={}))
     assert smallest_unharmed([steady[0], unsized]).endswith("is not known: no size is recorded of unsized.")
+    many = [replace(unsized, arm=replace(unsized.arm, name=f"arm{number}")) for number in range(60)]
+    assert smallest_unharmed(many).endswith("recorded of arm0, arm1, arm2 and 57 other variants.")
     hurt = replace(view, arms=tuple(arm for arm in view.arms if arm.name != "gentle"))
     assert "No variant is named as the smallest" in lead(hurt, verdicts(hurt))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from crushtest.report.formats import show_bound, show_value, unit_of_difference
 from crushtest.report.study_view import StudyView
 from crushtest.report.untrusted import name
-from crushtest.report.wording import counted, group_text, listed, sentence_case
+from crushtest.report.wording import counted, group_text, listed, sentence_case, variants_named
 from crushtest.results import Contrast
 from crushtest.stats.hidden_harm import HIDDEN_HARM, NO_HARM_SHOWN, HiddenHarm, Quality
 from crushtest.stats.verdicts import INCONCLUSIVE
@@ -20,8 +20,8 @@ def hidden_lead(study: StudyView) -> str:
     if not hiding:
         return ""
     return (
-        f"Hidden harm in {counted(len(hiding), 'variant')} ({listed(hiding)}): harm got clearly worse, while quality "
-        "is shown to be within its margins."
+        f"Hidden harm in {counted(len(hiding), 'variant')} ({variants_named(hiding)}): harm got clearly worse, while "
+        "quality is shown to be within its margins."
     )
 
 

@@ -11,7 +11,7 @@ from crushtest.report.shading import Tone
 from crushtest.report.stopped import stopped_arms, stopped_text
 from crushtest.report.study_view import StudyView
 from crushtest.report.untrusted import name
-from crushtest.report.wording import counted, listed
+from crushtest.report.wording import counted, listed, variants_named
 from crushtest.stats.verdicts import INCONCLUSIVE, SPURIOUS_IMPROVEMENT
 
 if TYPE_CHECKING:
@@ -82,13 +82,13 @@ def smallest_unharmed(steady: list[ArmVerdict]) -> str:
         )
     if len(known) < len(sizes):
         unknown = [name(arm) for arm in sizes if arm not in known]
-        return f"The smallest with nothing clearly worse is not known: no size is recorded of {listed(unknown)}."
+        of = variants_named(unknown)
+        return f"The smallest with nothing clearly worse is not known: no size is recorded of {of}."
     least = min(known.values())
     smallest = [name(arm) for arm, size in known.items() if size == least]
+    them = variants_named(smallest)
     verb, each = ("is", "") if len(smallest) == 1 else ("are", "each ")
-    return (
-        f"The smallest with nothing clearly worse {verb} {listed(smallest)}, {each}with {least:.0%} of dense's bytes."
-    )
+    return f"The smallest with nothing clearly worse {verb} {them}, {each}with {least:.0%} of dense's bytes."
 
 
 SEARCH = (

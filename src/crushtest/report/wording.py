@@ -86,3 +86,8 @@ def value_of(group: str) -> str:
 def listed(parts: list[str]) -> str:
     """Return `a`, `a and b`, `a, b and c`."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}" if parts else ""
+
+
+def variants_named(names: list[str]) -> str:
+    """Return names of variants as `listed` does; of more than five, the first three and how many others there are."""
+    return listed(names if len(names) <= 5 else [*names[:3], counted(len(names) - 3, "other variant")])
