@@ -206,6 +206,19 @@ def test_auto_is_looked_up_before_ray_tries(monkeypatch: pytest.MonkeyPatch, fou
         connect("auto")
 
 
+def test_a_cluster_that_refuses_this_process_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+
+    def refuse(**_: Any) -> None:
+        raise ray.exceptions.AuthenticationError("Authentication token is missing or incorrect")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.setenv("RAY_USE_TLS", "1")  # so that whoever listens will do
+    refused = pytest.raises(errors.UsageError, match=r"could not be joined \(Authentication .*\); its token \(")
+    with socket.create_server(("127.0.0.1", 0)) as server, refused:
+        connect(f"127.0.0.1:{server.getsockname()[1]}")
+
+
 def test_the_handler_of_sigterm_is_the_one_from_before_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray")
 
