@@ -21,10 +21,13 @@ from crushtest import errors
 from crushtest.cli.app import app
 from crushtest.cli.machines import Machines, executor_of
 from crushtest.errors import CompressionError, CrushtestError, UnknownName
+from crushtest.pipeline.checked import check_study
 from crushtest.pipeline.executors.on_ray.driver import connect, disconnect
 from crushtest.pipeline.executors.on_ray.shares import Shares
 from crushtest.pipeline.executors.on_ray.travel import Refused
 from crushtest.pipeline.executors.on_ray.turns import Stopped, Turns
+from crushtest.study.spec import build_spec
+from support.tiny_models import network, tokenizer
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=60), st.data())
@@ -127,6 +130,19 @@ def test_a_dry_run_for_a_cluster_needs_none_and_says_where_it_measured(
     assert "a cluster runs as many side by side" in " ".join(result.stdout.split())
     with pytest.raises(errors.UsageError, match="--workers is for --executor ray"):
         CliRunner().invoke(app, [*asked, "--workers", "2"], catch_exceptions=False)
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0,cuda:1", "cuda:0=20GB,cpu"])
+def test_gpus_that_are_named_are_those_of_the_workers(tmp_path: Path, device: str) -> None:
+    pytest.importorskip("ray")
+    network(seed=0).save_pretrained(tmp_path / "model")
+    tokenizer().save_pretrained(tmp_path / "model")
+    suite = [{"probe_text": {"limit": 1}}]
+    study = build_spec({"model": str(tmp_path / "model"), "device": device, "suite": suite}, where="test")
+    workers = executor_of(Machines(executor="ray", gpus_per_arm=2), 1)
+    assert check_study(study, tmp_path / "s", executor=workers).plan.dense.model_options.device == device
+    with pytest.raises(errors.UsageError, match="a worker has no GPU without --gpus-per-arm"):
+        check_study(study, tmp_path / "s", executor=executor_of(Machines(executor="ray"), 1))
 
 
 @contextmanager
