@@ -132,6 +132,8 @@ def test_a_worker_that_takes_anothers_place_prepares_the_arm_as_noted() -> None:
         (Refused("ModelError", "no such folder"), "another cannot prepare it (no such folder)"),
         (Refused("MemoryError", "out of memory"), "another cannot prepare it (out of memory)"),
         (Prepared({}, {"sizes": {"pack_tokens": 32}}, {}), "(sizes is {'pack_tokens': 32}, not {'pack_tokens': 64})"),
+        (Prepared({}, {}, {}), "(sizes is None, not {'pack_tokens': 64})"),
+        (Prepared({}, {"sizes": {"pack_tokens": 64}, "note": "x"}, {}), "(note is x, not None)"),
     ],
 )
 def test_a_second_worker_that_cannot_help_ends_no_arm(answer: Any, why: str) -> None:
