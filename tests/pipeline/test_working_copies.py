@@ -319,6 +319,28 @@ def test_an_upload_that_fails_is_tried_again_and_said(
     assert read(address) == {"study.yaml": b"11", "items/11.parquet": b"x"}
 
 
+@pytest.mark.parametrize("fails", ["copy", "remove"])
+def test_what_could_not_be_put_in_its_place_is_put_there_later(monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+    """The next part has other files, whose index lists what the one before has only uploaded."""
+    address, told = empty_bucket(), list[str]()
+
+    def down(*_: object) -> None:
+        raise StoreError("the line is down")
+
+    with machine(), working_copy(address) as copy:
+        put({"study.yaml": b"1", "items/0.parquet": b"0"}, copy.folder)
+        copy.save()
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, fails, down)
+            put({"study.yaml": b"2", "items/1.parquet": b"1"}, copy.folder)
+            copy.part_done(told.append)
+        assert told == ["not uploaded, which is tried again later: the line is down"]
+        put({"study.yaml": b"2", "items/1.parquet": b"1", "items/2.parquet": b"2"}, copy.folder)
+        copy.part_done(told.append)
+        assert read(address) == content_at(address) == content_of(copy.folder)
+    assert len(told) == 1
+
+
 def test_an_index_that_arrived_unnoticed_is_known_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the answer to its upload came back, nor could be asked whether it is there."""
     address, create, told = empty_bucket(), Store.create, list[str]()

@@ -51,6 +51,7 @@ class WorkingCopy:
         lost, and it may be tried again; and TakenOver if another machine has gone on with the study.
         """
         self._learn()
+        self._settle()  # or the next index would forget, and let be removed, what still waits to be put in its place
         files = self.local.scan()
         changed = files != self.index.files
         if changed:
@@ -59,11 +60,15 @@ class WorkingCopy:
             self.local.save()  # before the index is written, so that this machine knows it after a kill
             self.index = publish(self.store, self.index, files, self.folder, commit=commit, check=self.lock.check)
             self._unsettled = True
+            self._settle()
+        return changed
+
+    def _settle(self) -> None:
+        """Put what the newest index has uploaded under its own names, unless that is done."""
         if self._unsettled:
             settle(self.store, self.index)
             self.local.is_at(self.index)
             self._unsettled = False
-        return changed
 
     def _learn(self) -> None:
         """Find out whether an index was written whose upload seemed to fail."""
