@@ -36,7 +36,6 @@ class OnRay:
         require_package()
         self._address = address
         self._gpus = gpus_per_arm
-        self._threads = threads
         self._turns = Turns()
         self._ended: set[str] = set()
         self._connected = False
@@ -113,7 +112,7 @@ class OnRay:
         with self._turns.taken():
             try:
                 waits = sizing is not None and arm is not sizing and is_sized_by(arm, sizing)
-                host = Workers(self._cluster, self._threads, sizing if waits else None, self._ended)
+                host = Workers(self._cluster, sizing if waits else None, self._ended)
                 (run_draw if arm.draw else run_arm)(run, arm, host)
             except Stopped:
                 pass
