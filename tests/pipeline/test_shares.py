@@ -185,7 +185,13 @@ def test_where_no_cluster_is_one_line_says_so_before_ray_tries(
             connect(address.format(port=bound.getsockname()[1]))
 
 
-@pytest.mark.parametrize("said", [b"", b"\0\0\0", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n"])
+TLS_ALERT = bytes([21, 3, 3, 0, 2, 2, 10])
+"""What a server of TLS says to one who does not speak it: an alert, fatal, of an unexpected message."""
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"\0\0\0", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n", TLS_ALERT]
+)
 def test_a_listener_that_is_no_cluster_is_named_before_ray_tries(monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
     ray = pytest.importorskip("ray")
     monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray tries for minutes"))
@@ -198,7 +204,7 @@ def test_a_listener_that_is_no_cluster_is_named_before_ray_tries(monkeypatch: py
 
         answering = Thread(target=answer)
         answering.start()
-        with pytest.raises(errors.UsageError, match="is not a Ray cluster; start a cluster with"):
+        with pytest.raises(errors.UsageError, match=r"is not a Ray cluster \(one with TLS .*\); start a cluster"):
             connect(f"127.0.0.1:{server.getsockname()[1]}")
         answering.join()
 

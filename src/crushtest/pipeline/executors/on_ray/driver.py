@@ -93,7 +93,10 @@ def refuse_without_cluster(address: str) -> None:
         raise UsageError(f"--executor ray: nothing answers at {address!r} ({why}); {way_out}") from None
     with connection:
         if not (is_encrypted() or speaks_http2(connection)):
-            raise UsageError(f"--executor ray: what answers at {address!r} is not a Ray cluster; {way_out}")
+            raise UsageError(
+                f"--executor ray: what answers at {address!r} is not a Ray cluster (one with TLS needs RAY_USE_TLS=1 "
+                f"here as well); {way_out}"
+            )
 
 
 def is_encrypted() -> bool:
