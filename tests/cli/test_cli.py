@@ -14,6 +14,7 @@ import pytest
 
 from crushtest.cli.interrupted import Terminated
 from crushtest.data import status as data_status
+from crushtest.pipeline.cost import dry_run
 from support.in_process import crushtest
 
 SUITE = "probe_facts,probe_text"
@@ -227,6 +228,15 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
         _, said = process.communicate(timeout=600)
     assert process.returncode == 130
     assert said.strip().splitlines()[-1] == "crushtest: interrupted; the same command resumes from here"
+
+
+def test_an_interrupted_dry_run_promises_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dry_run, "dry_run", interrupted)
+    ended = crushtest("evaluate", "fake", "--engine", "fake", "-o", str(tmp_path / "s"), "--dry-run")
+    assert (ended.returncode, ended.stderr) == (130, "crushtest: interrupted\n")
 
 
 @pytest.mark.parametrize(("by", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
