@@ -280,9 +280,9 @@ def test_a_folder_copied_there_by_other_means_is_a_study() -> None:
 def test_other_objects_are_never_taken_for_a_study() -> None:
     address = empty_bucket()
     Store(address).write("holiday.jpg", b"x")
-    with machine(), pytest.raises(StoreError, match="holds 1 objects and no study"), working_copy(address):
+    with machine(), pytest.raises(StoreError, match="holds 1 object and no study"), working_copy(address):
         pass
-    line = r"not a study: it has no study\.yaml \(1 other objects\)"
+    line = r"not a study: it has no study\.yaml \(1 other object\)"
     with machine(), pytest.raises(StoreError, match=line), opened(str(address), writes=False):
         pass
     assert content_at(address) == {"holiday.jpg": b"x"}
