@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from crushtest.cli.interrupted import Terminated
+from crushtest.data import status as data_status
+from crushtest.pipeline.cost import dry_run
 from support.in_process import crushtest
 
 SUITE = "probe_facts,probe_text"
@@ -225,6 +228,27 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path: Path) -> None:
         _, said = process.communicate(timeout=600)
     assert process.returncode == 130
     assert said.strip().splitlines()[-1] == "crushtest: interrupted; the same command resumes from here"
+
+
+def test_an_interrupted_dry_run_promises_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(dry_run, "dry_run", interrupted)
+    ended = crushtest("evaluate", "fake", "--engine", "fake", "-o", str(tmp_path / "s"), "--dry-run")
+    assert (ended.returncode, ended.stderr) == (130, "crushtest: interrupted\n")
+
+
+@pytest.mark.parametrize(("by", "code"), [(KeyboardInterrupt, 130), (Terminated, 143)])
+def test_an_interrupted_command_of_a_group_says_so(
+    by: type[BaseException], code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise by
+
+    monkeypatch.setattr(data_status, "fetch", interrupted)
+    ended = crushtest("data", "fetch", "bbq")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (code, "", "crushtest: interrupted\n")
 
 
 @pytest.fixture(scope="module")

@@ -44,3 +44,12 @@ def test_an_empty_path_is_refused_in_one_line(name: str, parameter: str, tmp_pat
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == f"crushtest: {parameter} is an empty path; the current folder is .\n"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["fetch", "figures"])
+@pytest.mark.parametrize(("given", "says"), [("", "is an empty path"), ("s3://b/p", "is a path of this machine here")])
+def test_paths_of_commands_in_a_group_are_refused_as_well(command: str, given: str, says: str, tmp_path: Path) -> None:
+    done = crushtest("published", command, "xu2024", "-o", given, cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+    assert not list(tmp_path.iterdir())

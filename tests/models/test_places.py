@@ -67,7 +67,8 @@ def test_places_are_read_in_their_order_with_their_limits(two_gpus: None) -> Non
         ("cpu=8,disk", "write a limit as cpu=8GB"),
         ("cpu=-8GB", "write a limit"),
         ("cpu,disk=8GB", "none for the disk"),
-        ("auto,cpu", "device 'auto' is not on this machine"),
+        ("auto,cpu", "device 'auto,cpu': auto stands alone"),
+        ("auto=8GB", "device 'auto=8GB': auto stands alone"),
         ("", "device '' is not on this machine"),
     ],
 )

@@ -17,6 +17,7 @@ from crushtest.compress.layers.offload import OFFLOADS
 from crushtest.compress.record import saved_totals
 from crushtest.compress.to_folder import compress_and_save
 from crushtest.errors import CrushtestError, DataError, StoreError, UsageError
+from crushtest.models import trial
 from crushtest.models.devices import devices_here
 from crushtest.models.options import ModelOptions
 from crushtest.models.places import first_device
@@ -99,6 +100,19 @@ def test_weights_beyond_a_devices_limit_are_refused_before_any_work(model: Path,
     with pytest.raises(CrushtestError, match=r"do not fit \(cpu takes 1 kB\)"):
         run_study(spec(model, device="cpu=1KB"), tmp_path / "s")
     assert not (tmp_path / "s").exists()
+
+
+def test_a_limit_is_checked_in_every_dtype_that_a_model_runs_in(model: Path, tmp_path: Path) -> None:
+    smaller = {"name": "16 bits", "model": str(model), "engine": "hf:dtype=bfloat16"}
+    whole = sum(weight.nbytes for weight in network().parameters())
+    with pytest.raises(CrushtestError, match="weights in float32 do not fit"):
+        run_study(spec(model, smaller, device=f"cpu={whole * 0.7 / 1000:.0f}KB"), tmp_path / "s")
+    assert not (tmp_path / "s").exists()
+
+
+def test_one_device_without_a_limit_fetches_no_model_to_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trial, "without_weights", lambda *_, **__: pytest.fail("fetches a model of the hub"))
+    trial.check_places("org/name", ModelOptions(device="cpu"))
 
 
 def test_recipes_are_refused_for_weights_that_stay_on_the_disk(model: Path, tmp_path: Path) -> None:

@@ -21,10 +21,13 @@ from crushtest import errors
 from crushtest.cli.app import app
 from crushtest.cli.machines import Machines, executor_of
 from crushtest.errors import CompressionError, CrushtestError, UnknownName
+from crushtest.pipeline.checked import check_study
 from crushtest.pipeline.executors.on_ray.driver import connect, disconnect
 from crushtest.pipeline.executors.on_ray.shares import Shares
 from crushtest.pipeline.executors.on_ray.travel import Refused
 from crushtest.pipeline.executors.on_ray.turns import Stopped, Turns
+from crushtest.study.spec import build_spec
+from support.tiny_models import network, tokenizer
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=60), st.data())
@@ -129,6 +132,19 @@ def test_a_dry_run_for_a_cluster_needs_none_and_says_where_it_measured(
         CliRunner().invoke(app, [*asked, "--workers", "2"], catch_exceptions=False)
 
 
+@pytest.mark.parametrize("device", ["cuda", "cuda:0,cuda:1", "cuda:0=20GB,cpu"])
+def test_gpus_that_are_named_are_those_of_the_workers(tmp_path: Path, device: str) -> None:
+    pytest.importorskip("ray")
+    network(seed=0).save_pretrained(tmp_path / "model")
+    tokenizer().save_pretrained(tmp_path / "model")
+    suite = [{"probe_text": {"limit": 1}}]
+    study = build_spec({"model": str(tmp_path / "model"), "device": device, "suite": suite}, where="test")
+    workers = executor_of(Machines(executor="ray", gpus_per_arm=2), 1)
+    assert check_study(study, tmp_path / "s", executor=workers).plan.dense.model_options.device == device
+    with pytest.raises(errors.UsageError, match="a worker has no GPU without --gpus-per-arm"):
+        check_study(study, tmp_path / "s", executor=executor_of(Machines(executor="ray"), 1))
+
+
 @contextmanager
 def without_ray() -> Iterator[None]:
     """Look for packages as where Ray is not installed."""
@@ -169,7 +185,13 @@ def test_where_no_cluster_is_one_line_says_so_before_ray_tries(
             connect(address.format(port=bound.getsockname()[1]))
 
 
-@pytest.mark.parametrize("said", [b"", b"\0\0\0", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n"])
+TLS_ALERT = bytes([21, 3, 3, 0, 2, 2, 10])
+"""What a server of TLS says to one who does not speak it: an alert, fatal, of an unexpected message."""
+
+
+@pytest.mark.parametrize(
+    "said", [b"", b"\0\0\0", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n", TLS_ALERT]
+)
 def test_a_listener_that_is_no_cluster_is_named_before_ray_tries(monkeypatch: pytest.MonkeyPatch, said: bytes) -> None:
     ray = pytest.importorskip("ray")
     monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray tries for minutes"))
@@ -182,7 +204,7 @@ def test_a_listener_that_is_no_cluster_is_named_before_ray_tries(monkeypatch: py
 
         answering = Thread(target=answer)
         answering.start()
-        with pytest.raises(errors.UsageError, match="is not a Ray cluster; start a cluster with"):
+        with pytest.raises(errors.UsageError, match=r"is not a Ray cluster \(one with TLS .*\); start a cluster"):
             connect(f"127.0.0.1:{server.getsockname()[1]}")
         answering.join()
 
@@ -204,6 +226,19 @@ def test_auto_is_looked_up_before_ray_tries(monkeypatch: pytest.MonkeyPatch, fou
     }
     with pytest.raises(errors.UsageError, match=why[found]):
         connect("auto")
+
+
+def test_a_cluster_that_refuses_this_process_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+
+    def refuse(**_: Any) -> None:
+        raise ray.exceptions.AuthenticationError("Authentication token is missing or incorrect")
+
+    monkeypatch.setattr(ray, "init", refuse)
+    monkeypatch.setenv("RAY_USE_TLS", "1")  # so that whoever listens will do
+    refused = pytest.raises(errors.UsageError, match=r"could not be joined \(Authentication .*\); its token \(")
+    with socket.create_server(("127.0.0.1", 0)) as server, refused:
+        connect(f"127.0.0.1:{server.getsockname()[1]}")
 
 
 def test_the_handler_of_sigterm_is_the_one_from_before_ray(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -132,6 +132,8 @@ def test_a_worker_that_takes_anothers_place_prepares_the_arm_as_noted() -> None:
         (Refused("ModelError", "no such folder"), "another cannot prepare it (no such folder)"),
         (Refused("MemoryError", "out of memory"), "another cannot prepare it (out of memory)"),
         (Prepared({}, {"sizes": {"pack_tokens": 32}}, {}), "(sizes is {'pack_tokens': 32}, not {'pack_tokens': 64})"),
+        (Prepared({}, {}, {}), "(sizes is None, not {'pack_tokens': 64})"),
+        (Prepared({}, {"sizes": {"pack_tokens": 64}, "note": "x"}, {}), "(note is x, not None)"),
     ],
 )
 def test_a_second_worker_that_cannot_help_ends_no_arm(answer: Any, why: str) -> None:
@@ -193,7 +195,7 @@ def test_an_arm_is_prepared_beside_dense_and_runs_as_much_at_once(tmp_path: Path
     options: dict[str, Any] = {"engine": "hf", "engine_options": {"pack_tokens": None}, "draw": 0, "repeat": 0}
     first, other = (SimpleNamespace(name=name, title=name, **options) for name in ("dense", "other"))
     run: Any = SimpleNamespace(folder=folder, progress=Quiet())
-    host: Any = Workers(cluster, 1, first, ended)  # type: ignore[arg-type]
+    host: Any = Workers(cluster, first, ended)  # type: ignore[arg-type]
     noted: list[Prepared] = []
 
     def meanwhile() -> None:
@@ -361,7 +363,7 @@ def test_loading_begins_when_the_arm_has_a_worker(monkeypatch: pytest.MonkeyPatc
     arm: Any = SimpleNamespace(title="third", recipe=None)
     monkeypatch.setattr(host, "note", lambda *_: None)
     monkeypatch.setattr(host.Workers, "_job", lambda *_: 64)
-    host.Workers(cluster, 1).prepare(run, arm)  # type: ignore[arg-type]
+    host.Workers(cluster).prepare(run, arm)  # type: ignore[arg-type]
     first, begins, died, again, done = run.said
     assert (first, begins, again, done) == ("placed", "third · loading", "placed", "1 done")
     assert "a worker died and is replaced" in died

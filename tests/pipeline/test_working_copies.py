@@ -280,9 +280,9 @@ def test_a_folder_copied_there_by_other_means_is_a_study() -> None:
 def test_other_objects_are_never_taken_for_a_study() -> None:
     address = empty_bucket()
     Store(address).write("holiday.jpg", b"x")
-    with machine(), pytest.raises(StoreError, match="holds 1 objects and no study"), working_copy(address):
+    with machine(), pytest.raises(StoreError, match="holds 1 object and no study"), working_copy(address):
         pass
-    line = r"not a study: it has no study\.yaml \(1 other objects\)"
+    line = r"not a study: it has no study\.yaml \(1 other object\)"
     with machine(), pytest.raises(StoreError, match=line), opened(str(address), writes=False):
         pass
     assert content_at(address) == {"holiday.jpg": b"x"}
@@ -317,6 +317,28 @@ def test_an_upload_that_fails_is_tried_again_and_said(
     assert told
     assert all("not uploaded, which is tried again later" in line and "the line is down" in line for line in told)
     assert read(address) == {"study.yaml": b"11", "items/11.parquet": b"x"}
+
+
+@pytest.mark.parametrize("fails", ["copy", "remove"])
+def test_what_could_not_be_put_in_its_place_is_put_there_later(monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+    """The next part has other files, whose index lists what the one before has only uploaded."""
+    address, told = empty_bucket(), list[str]()
+
+    def down(*_: object) -> None:
+        raise StoreError("the line is down")
+
+    with machine(), working_copy(address) as copy:
+        put({"study.yaml": b"1", "items/0.parquet": b"0"}, copy.folder)
+        copy.save()
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, fails, down)
+            put({"study.yaml": b"2", "items/1.parquet": b"1"}, copy.folder)
+            copy.part_done(told.append)
+        assert told == ["not uploaded, which is tried again later: the line is down"]
+        put({"study.yaml": b"2", "items/1.parquet": b"1", "items/2.parquet": b"2"}, copy.folder)
+        copy.part_done(told.append)
+        assert read(address) == content_at(address) == content_of(copy.folder)
+    assert len(told) == 1
 
 
 def test_an_index_that_arrived_unnoticed_is_known_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,12 +59,22 @@ COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     },
     "Take away": {"track": track, "mcp": mcp},
 }
+GROUPS = {"data": (data.app, "Begin"), "published": (published.app, "Read and judge")}
+
+
+def _guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command with what is the same for all: which paths it refuses, and how it ends if interrupted."""
+    return saying_interrupted(refusing_addresses(refusing_empty_paths(command)))
+
+
 for panel, commands in COMMANDS.items():
     for name, command in commands.items():
-        checked = refusing_addresses(refusing_empty_paths(command))
-        app.command(name, rich_help_panel=panel)(saying_interrupted(checked))
-app.add_typer(data.app, name="data", rich_help_panel="Begin")
-app.add_typer(published.app, name="published", rich_help_panel="Read and judge")
+        app.command(name, rich_help_panel=panel)(_guarded(command))
+for name, (group, panel) in GROUPS.items():
+    for registered in group.registered_commands:
+        if registered.callback is not None:
+            registered.callback = _guarded(registered.callback)
+    app.add_typer(group, name=name, rich_help_panel=panel)
 
 
 def print_version(requested: bool) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from crushtest.cli.at_address import DRY_RUN
 from crushtest.cli.output import print_line
 
 BY_KEYBOARD, BY_SIGTERM = 128 + signal.SIGINT, 128 + signal.SIGTERM
@@ -35,7 +36,8 @@ def saying_interrupted(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(**values)
         except KeyboardInterrupt as interrupt:
-            leave(interrupt, "the same command resumes from here" if command.__name__ in RESUMABLE else "")
+            resumes = command.__name__ in RESUMABLE and not values.get(DRY_RUN)
+            leave(interrupt, "the same command resumes from here" if resumes else "")
 
     return call
 

@@ -57,6 +57,8 @@ def needs_disk(device: str) -> bool:
 
 def _read_place(device: str, text: str, here: list[str]) -> Place:
     name, equals, size = (part.strip() for part in text.partition("="))
+    if name == AUTO:
+        raise UsageError(f"device {quoted(device)}: {AUTO} stands alone; name every place, as in cuda:0=20GB,cpu")
     if name not in (*here, DISK):
         raise UsageError(f"device {name!r} is not on this machine (allowed: {AUTO}, {', '.join(here)})")
     if not equals:

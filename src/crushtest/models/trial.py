@@ -39,15 +39,15 @@ def try_out(spec: str, options: ModelOptions) -> None:
 def check_places(spec: str, options: ModelOptions) -> None:
     """Raise ModelError if a model's weights do not fit the places that its options name. No weight is read.
 
-    What `auto` chooses depends on the memory that is free when the model is loaded.
+    What `auto` chooses, or one device without a limit has room for, depends on the memory that is free when the model
+    is loaded; nothing is fetched for them.
     """
-    if not read_places(options.device):
+    places = read_places(options.device)
+    if not places or (len(places) == 1 and places[0].limit_bytes is None):
         return
     kind = model_kind(spec)
-    trust = {"trust_remote_code": options.trust_remote_code, "allow_pickle": options.allow_pickle}
-    checkpoint = (find_checkpoint if kind == "demo" else without_weights)(
-        spec, **trust
-    )  # the demo's copy can be spread
+    find = find_checkpoint if kind == "demo" else without_weights  # the demo's converted copy can be on the disk
+    checkpoint = find(spec, trust_remote_code=options.trust_remote_code, allow_pickle=options.allow_pickle)
     dtype = loaded_dtype(kind, checkpoint, options.dtype)
     placement_of(spec, checkpoint, options.device, dtype=dtype, trust_remote_code=options.trust_remote_code)
 

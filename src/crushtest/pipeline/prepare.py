@@ -71,7 +71,7 @@ def check_arms(
         if arm.recipe is not None:
             check_recipe(arm.model_options, arm.model, arm.recipe)
     if devices:
-        for model, options in {arm.model: arm.model_options for arm in pending}.items():
+        for model, options in dict.fromkeys((arm.model, arm.model_options) for arm in pending):  # dtypes may differ
             check_places(model, options)
     calibrated = {(arm.model, plan.calibration_of(arm)): arm.model_options for arm in pending if arm.recipe is not None}
     tokens = {

@@ -14,6 +14,7 @@ from crushtest.files.storage.store import Store
 from crushtest.pipeline.remote.local_copy import READ, LocalCopy, place_of
 from crushtest.pipeline.remote.working_copy import objects, say
 from crushtest.report.formats import show_bytes
+from crushtest.stats.verdicts import counted
 
 TIMES = 5
 """How often a study is read again that changed while it was read."""
@@ -36,7 +37,7 @@ def reading_copy(address: Address, *, afresh: bool = False, or_none: bool = Fals
         downloaded = _refresh(local, store, afresh=afresh, or_none=or_none)
         files = local.known.synced.values()
         size = show_bytes(sum(facts[1] for facts in files))
-        say(f"{address}: {len(files)} files, {size}, {downloaded} of them downloaded")
+        say(f"{address}: {counted(len(files), 'file')}, {size}, {downloaded} of them downloaded")
         fcntl.flock(lock, fcntl.LOCK_SH)
         yield local.folder
 
@@ -63,7 +64,7 @@ def _without_index(local: LocalCopy, store: Store, *, or_none: bool) -> int:
     """Download a study that was copied to an address by other means; nothing says what its files must be."""
     sizes = objects(store)
     if "study.yaml" not in sizes and (sizes or not or_none):
-        beside = f" ({len(sizes)} other objects)" if sizes else ""
+        beside = f" ({counted(len(sizes), 'other object')})" if sizes else ""
         raise StoreError(f"{store.address} is not a study: it has no study.yaml{beside}")
     index: Index = local.take_as_it_lies(store, sizes)
     local.is_at(index)

@@ -19,6 +19,7 @@ from crushtest.files.storage.store import Store
 from crushtest.pipeline.remote.local_copy import WORK, LocalCopy, place_of
 from crushtest.printing import printable
 from crushtest.report.formats import show_bytes
+from crushtest.stats.verdicts import counted
 
 EVERY_S = 60.0
 """Answers of a task that is not finished are uploaded as often as this, or less."""
@@ -51,6 +52,7 @@ class WorkingCopy:
         lost, and it may be tried again; and TakenOver if another machine has gone on with the study.
         """
         self._learn()
+        self._settle()  # or the next index would forget, and let be removed, what still waits to be put in its place
         files = self.local.scan()
         changed = files != self.index.files
         if changed:
@@ -59,11 +61,15 @@ class WorkingCopy:
             self.local.save()  # before the index is written, so that this machine knows it after a kill
             self.index = publish(self.store, self.index, files, self.folder, commit=commit, check=self.lock.check)
             self._unsettled = True
+            self._settle()
+        return changed
+
+    def _settle(self) -> None:
+        """Put what the newest index has uploaded under its own names, unless that is done."""
         if self._unsettled:
             settle(self.store, self.index)
             self.local.is_at(self.index)
             self._unsettled = False
-        return changed
 
     def _learn(self) -> None:
         """Find out whether an index was written whose upload seemed to fail."""
@@ -125,7 +131,7 @@ def working_copy(address: Address) -> Iterator[WorkingCopy]:
             except StoreError as error:
                 raise StoreError(f"{error}; {KEPT} {place}, and the same command uploads it") from None
             sizes = [facts[1] for facts in local.known.synced.values()]
-            say(f"{address}: {len(sizes)} files, {show_bytes(sum(sizes))}, all uploaded")
+            say(f"{address}: {counted(len(sizes), 'file')}, {show_bytes(sum(sizes))}, all uploaded")
 
 
 def _opened(local: LocalCopy, store: Store, lock: Lock) -> WorkingCopy:
@@ -148,7 +154,8 @@ def _opened(local: LocalCopy, store: Store, lock: Lock) -> WorkingCopy:
             continue  # a writer that was thought to be gone has written one more
         check_whole(store, fence)
         local.is_at(fence)
-        held = f"{len(fence.files)} files, {show_bytes(fence.size_bytes)}, {downloaded} of them downloaded"
+        files = counted(len(fence.files), "file")
+        held = f"{files}, {show_bytes(fence.size_bytes)}, {downloaded} of them downloaded"
         say(f"{store.address}: {held if fence.files else 'nothing there yet'}; working copy in {local.folder}")
         return WorkingCopy(local, store, lock, fence)
 
@@ -157,7 +164,7 @@ def _without_index(local: LocalCopy, store: Store) -> Index:
     """Return an index of what is at an address that has none: nothing yet, or a study that was copied there."""
     sizes = objects(store)
     if sizes and "study.yaml" not in sizes:
-        raise StoreError(f"{store.address} holds {len(sizes)} objects and no study; choose another --out")
+        raise StoreError(f"{store.address} holds {counted(len(sizes), 'object')} and no study; choose another --out")
     return local.take_as_it_lies(store, sizes)
 
 

@@ -30,8 +30,9 @@ def require_package() -> None:
 
 
 def connect(address: str) -> None:
-    """Become a driver of a cluster. Raises UsageError if there is none: none is ever started here."""
+    """Become a driver of a cluster. Raises UsageError if there is none, or if it refuses: none is ever started here."""
     import ray
+    from ray.exceptions import RayError
 
     if address == AUTO:
         address = os.environ.get("RAY_ADDRESS") or AUTO
@@ -41,16 +42,16 @@ def connect(address: str) -> None:
             "`ray start --head`, and run this on one of its nodes"
         )
     own = {"_node_ip_address": LOOPBACK} if address.partition(":")[0] in (LOOPBACK, "localhost") else {}
+    refuse_without_cluster(in_numbers(address))
+    _print_reports(False)
     try:
-        refuse_without_cluster(in_numbers(address))
-        _print_reports(False)
         with handler_kept(signal.SIGTERM):
             ray.init(address=address, log_to_driver=False, logging_level="error", **own)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
+    except (RayError, ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
         _print_reports(True)
         raise UsageError(
-            f"--executor ray: no cluster answers at {address!r} ({first_error_line(error)}); "
-            "start one with `ray start --head`"
+            f"--executor ray: the cluster at {address!r} could not be joined ({first_error_line(error)}); its token "
+            "(RAY_AUTH_MODE, RAY_AUTH_TOKEN), RAY_USE_TLS, and the versions of Ray and Python must be the same here"
         ) from None
 
 
@@ -64,10 +65,18 @@ def disconnect() -> None:
 
 
 def in_numbers(address: str) -> str:
-    """Return the HOST:PORT that an address stands for. Raises ConnectionError if `auto` stands for none."""
+    """Return the HOST:PORT that an address stands for. Raises UsageError if `auto` stands for none."""
     from ray._private.services import canonicalize_bootstrap_address
 
-    return address if address != AUTO else str(canonicalize_bootstrap_address(address))
+    if address != AUTO:
+        return address
+    try:
+        return str(canonicalize_bootstrap_address(address))
+    except (ConnectionError, ValueError) as error:
+        raise UsageError(
+            f"--executor ray: no cluster answers at {address!r} ({first_error_line(error)}); "
+            "start one with `ray start --head`"
+        ) from None
 
 
 def refuse_without_cluster(address: str) -> None:
@@ -84,7 +93,10 @@ def refuse_without_cluster(address: str) -> None:
         raise UsageError(f"--executor ray: nothing answers at {address!r} ({why}); {way_out}") from None
     with connection:
         if not (is_encrypted() or speaks_http2(connection)):
-            raise UsageError(f"--executor ray: what answers at {address!r} is not a Ray cluster; {way_out}")
+            raise UsageError(
+                f"--executor ray: what answers at {address!r} is not a Ray cluster (one with TLS needs RAY_USE_TLS=1 "
+                f"here as well); {way_out}"
+            )
 
 
 def is_encrypted() -> bool:

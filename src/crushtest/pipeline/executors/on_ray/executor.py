@@ -36,7 +36,6 @@ class OnRay:
         require_package()
         self._address = address
         self._gpus = gpus_per_arm
-        self._threads = threads
         self._turns = Turns()
         self._ended: set[str] = set()
         self._connected = False
@@ -59,13 +58,13 @@ class OnRay:
 
     def is_on_cpu(self, device: str) -> bool:
         """Return True if models that are loaded to a device run on processors; `auto` is a GPU if workers have one."""
-        return not self._gpus if device == "auto" else is_on_cpu(device)
+        return not self._gpus if device == "auto" else not names_gpu(device) and is_on_cpu(device)
 
     def check(self, plan: Plan) -> None:
         """Raise UsageError for an arm that asks for GPUs which its worker would not have."""
         for arm in plan.measured:
             device, parallel = arm.model_options.device, arm.engine_options.get("tensor_parallel", 1)
-            if arm.in_process and device.startswith("cuda") and not self._gpus:
+            if arm.in_process and names_gpu(device) and not self._gpus:
                 raise UsageError(f"device {device!r}: a worker has no GPU without --gpus-per-arm")
             if parallel > 1 and parallel > self._gpus:
                 raise UsageError(f"arm {arm.title!r}: tensor_parallel={parallel} needs --gpus-per-arm {parallel}")
@@ -113,7 +112,7 @@ class OnRay:
         with self._turns.taken():
             try:
                 waits = sizing is not None and arm is not sizing and is_sized_by(arm, sizing)
-                host = Workers(self._cluster, self._threads, sizing if waits else None, self._ended)
+                host = Workers(self._cluster, sizing if waits else None, self._ended)
                 (run_draw if arm.draw else run_arm)(run, arm, host)
             except Stopped:
                 pass
@@ -122,6 +121,11 @@ class OnRay:
             finally:
                 self._ended.add(arm.title)
                 self._cluster.no_longer_waits(arm.title)
+
+
+def names_gpu(device: str) -> bool:
+    """Return True if a device's text names a GPU, which the workers may have and this machine need not."""
+    return any(place.strip().startswith("cuda") for place in device.split(","))
 
 
 def is_sized_by(arm: Arm, dense: Arm) -> bool:

@@ -38,13 +38,11 @@ class Loaded:
 class Workers:
     """Runs the engines of arms on a cluster.
 
-    threads  that each of them computes on
-    sizing   the arm that says how much this one runs at once; None: nobody
-    ended    titles of the arms that are done, or have failed
+    sizing  the arm that says how much this one runs at once; None: nobody
+    ended   titles of the arms that are done, or have failed
     """
 
     cluster: Cluster
-    threads: int
     sizing: Arm | None = None
     ended: Container[str] = ()
 
@@ -107,7 +105,6 @@ class Workers:
             arm=arm,
             plan=run.plan,
             calibration={key: run.calibration[key] for key in needed},
-            threads=self.threads,
             folder=os.getcwd(),
             files=read_files(folder.root, [folder.manifest, folder.compression(arm.name, arm.draw)]),
         )

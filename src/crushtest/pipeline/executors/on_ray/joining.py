@@ -54,8 +54,9 @@ class Joining:
         else:
             if prepared.engine == first.engine:
                 return member
-            differs = next(key for key, value in first.engine.items() if prepared.engine.get(key) != value)
-            now, before = prepared.engine.get(differs), first.engine[differs]
+            either = {**first.engine, **prepared.engine}  # one may say what the other has no word for
+            differs = next(key for key in either if prepared.engine.get(key) != first.engine.get(key))
+            now, before = prepared.engine.get(differs), first.engine.get(differs)
             self._give_up(member, f"would run it otherwise ({differs} is {now}, not {before})")
         return None
 

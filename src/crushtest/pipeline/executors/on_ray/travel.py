@@ -28,7 +28,6 @@ Files = dict[str, bytes]
 class Job:
     """An arm to prepare.
 
-    threads  to compute on
     folder   where relative paths of models begin, if the worker sees it
     files    those of the study that say what it was measured with before
     version  of crushtest
@@ -37,7 +36,6 @@ class Job:
     arm: Arm
     plan: Plan
     calibration: Mapping[tuple[str, Calibration], CalibrationTokens]
-    threads: int
     folder: str
     files: Files
     version: str = crushtest.__version__
