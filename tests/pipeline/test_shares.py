@@ -22,6 +22,7 @@ from crushtest.cli.app import app
 from crushtest.cli.machines import Machines, executor_of
 from crushtest.errors import CompressionError, CrushtestError, UnknownName
 from crushtest.pipeline.checked import check_study
+from crushtest.pipeline.executors.on_ray import driver
 from crushtest.pipeline.executors.on_ray.driver import connect, disconnect
 from crushtest.pipeline.executors.on_ray.shares import Shares
 from crushtest.pipeline.executors.on_ray.travel import Refused
@@ -207,6 +208,17 @@ def test_a_listener_that_is_no_cluster_is_named_before_ray_tries(monkeypatch: py
         with pytest.raises(errors.UsageError, match=r"is not a Ray cluster \(one with TLS .*\); start a cluster"):
             connect(f"127.0.0.1:{server.getsockname()[1]}")
         answering.join()
+
+
+def test_a_listener_that_says_nothing_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray tries for minutes"))
+    monkeypatch.setattr(driver, "SPEAKS_S", 0.1)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        pytest.raises(errors.UsageError, match="is not a Ray cluster"),
+    ):
+        connect(f"127.0.0.1:{server.getsockname()[1]}")
 
 
 @pytest.mark.parametrize("found", ["named by RAY_ADDRESS", "found by Ray", "found by nobody"])
