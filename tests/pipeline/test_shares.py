@@ -155,6 +155,13 @@ def without_ray() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let Ray take 127.0.0.1 for itself, and not for this machine's own address."""
+    services = pytest.importorskip("ray._private.services")
+    monkeypatch.setattr(services, "resolve_ip_for_localhost", lambda host: host)
+
+
 @pytest.mark.parametrize("address", ["local", "ray://head:10001"])
 def test_no_cluster_is_started_for_anybody(address: str) -> None:
     pytest.importorskip("ray")
@@ -165,8 +172,8 @@ def test_no_cluster_is_started_for_anybody(address: str) -> None:
 @pytest.mark.parametrize(
     ("address", "why"),
     [
-        ("127.0.0.1:{port}", r"nothing answers at '127.0.0.1:\d+' \(.+\); start a cluster with `ray start --head`"),
-        ("[::1]:{port}", r"nothing answers at '\[::1\]:\d+' \(.+\); start"),
+        ("127.0.0.1:{port}", r"nothing answers at '127.0.0.1:\d+'.* \(.+\); start a cluster with `ray start --head`"),
+        ("[::1]:{port}", r"nothing answers at '\[::1\]:\d+'.* \(.+\); start"),
         ("no-such-host.invalid:6379", r"nothing answers at 'no-such-host.invalid:6379' \(.+\); start"),
         ("x" * 70 + ".invalid:6379", "nothing answers at .+; start"),
         *(
@@ -190,6 +197,7 @@ TLS_ALERT = bytes([21, 3, 3, 0, 2, 2, 10])
 """What a server of TLS says to one who does not speak it: an alert, fatal, of an unexpected message."""
 
 
+@pytest.mark.usefixtures("loopback")
 @pytest.mark.parametrize(
     "said", [b"", b"\0\0\0", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"SSH-2.0-OpenSSH_9.2\r\n", TLS_ALERT]
 )
@@ -210,6 +218,19 @@ def test_a_listener_that_is_no_cluster_is_named_before_ray_tries(monkeypatch: py
         answering.join()
 
 
+def test_where_ray_looks_elsewhere_than_at_loopback_the_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    services = pytest.importorskip("ray._private.services")
+    monkeypatch.setattr(services, "resolve_ip_for_localhost", lambda host: "127.0.0.2")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        says = (
+            f"'127.0.0.1:{port}', which Ray takes for '127.0.0.2:{port}' .* needs RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0"
+        )
+        with pytest.raises(errors.UsageError, match=says):
+            connect(f"127.0.0.1:{port}")
+
+
+@pytest.mark.usefixtures("loopback")
 def test_a_listener_that_says_nothing_is_not_waited_for_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray")
     monkeypatch.setattr(ray, "init", lambda **_: pytest.fail("Ray tries for minutes"))
@@ -240,6 +261,7 @@ def test_auto_is_looked_up_before_ray_tries(monkeypatch: pytest.MonkeyPatch, fou
         connect("auto")
 
 
+@pytest.mark.usefixtures("loopback")
 def test_a_cluster_that_refuses_this_process_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray")
 
@@ -253,6 +275,7 @@ def test_a_cluster_that_refuses_this_process_is_one_line(monkeypatch: pytest.Mon
         connect(f"127.0.0.1:{server.getsockname()[1]}")
 
 
+@pytest.mark.usefixtures("loopback")
 def test_the_handler_of_sigterm_is_the_one_from_before_ray(monkeypatch: pytest.MonkeyPatch) -> None:
     ray = pytest.importorskip("ray")
 

@@ -42,7 +42,7 @@ def connect(address: str) -> None:
             "`ray start --head`, and run this on one of its nodes"
         )
     own = {"_node_ip_address": LOOPBACK} if address.partition(":")[0] in (LOOPBACK, "localhost") else {}
-    refuse_without_cluster(in_numbers(address))
+    refuse_without_cluster(address)
     _print_reports(False)
     try:
         with handler_kept(signal.SIGTERM):
@@ -64,12 +64,42 @@ def disconnect() -> None:
     _print_reports(True)
 
 
-def in_numbers(address: str) -> str:
-    """Return the HOST:PORT that an address stands for. Raises UsageError if `auto` stands for none."""
+def refuse_without_cluster(address: str) -> None:
+    """Raise UsageError unless what listens where Ray will look may be a cluster. Ray itself would try for minutes."""
+    if address != AUTO:
+        host_and_port(address)
+    used = used_by_ray(address)
+    named = repr(used) if address in (AUTO, used) else f"{address!r}, which Ray takes for {used!r}"
+    way_out = "start a cluster with `ray start --head`, or give --address the HOST:PORT of one that runs"
+    host, port = host_and_port(used)
+    try:
+        connection = socket.create_connection((host, port), timeout=CONNECTS_S)
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or first_error_line(error)
+        if address != used and listens(LOOPBACK, port):
+            way_out = f"what listens on {LOOPBACK} alone needs RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER=0 here as well"
+        raise UsageError(f"--executor ray: nothing answers at {named} ({why}); {way_out}") from None
+    with connection:
+        if not (is_encrypted() or speaks_http2(connection)):
+            raise UsageError(
+                f"--executor ray: what answers at {named} is not a Ray cluster (one with TLS needs RAY_USE_TLS=1 "
+                f"here as well); {way_out}"
+            )
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """Return what HOST:PORT or [IPv6]:PORT names. Raises UsageError for anything else."""
+    host, _, port = address.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not host.strip("[]") or (":" in host and not bracketed) or not (port.isdecimal() and 0 < int(port) < 2**16):
+        raise UsageError(f"--address is `auto`, HOST:PORT or [IPv6]:PORT of a cluster that runs (got {address!r})")
+    return host.strip("[]"), int(port)
+
+
+def used_by_ray(address: str) -> str:
+    """Return the HOST:PORT where Ray looks: not loopback, but this machine's own address. Raises UsageError if none."""
     from ray._private.services import canonicalize_bootstrap_address
 
-    if address != AUTO:
-        return address
     try:
         return str(canonicalize_bootstrap_address(address))
     except (ConnectionError, ValueError) as error:
@@ -79,24 +109,13 @@ def in_numbers(address: str) -> str:
         ) from None
 
 
-def refuse_without_cluster(address: str) -> None:
-    """Raise UsageError unless what listens at HOST:PORT may be a cluster. Ray itself would try for minutes."""
-    host, _, port = address.rpartition(":")
-    bracketed = host.startswith("[") and host.endswith("]")
-    if not host.strip("[]") or (":" in host and not bracketed) or not (port.isdecimal() and 0 < int(port) < 2**16):
-        raise UsageError(f"--address is `auto`, HOST:PORT or [IPv6]:PORT of a cluster that runs (got {address!r})")
-    way_out = "start a cluster with `ray start --head`, or give --address the HOST:PORT of one that runs"
+def listens(host: str, port: int) -> bool:
+    """Return True if something accepts connections there."""
     try:
-        connection = socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECTS_S)
-    except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or first_error_line(error)
-        raise UsageError(f"--executor ray: nothing answers at {address!r} ({why}); {way_out}") from None
-    with connection:
-        if not (is_encrypted() or speaks_http2(connection)):
-            raise UsageError(
-                f"--executor ray: what answers at {address!r} is not a Ray cluster (one with TLS needs RAY_USE_TLS=1 "
-                f"here as well); {way_out}"
-            )
+        socket.create_connection((host, port), timeout=CONNECTS_S).close()
+    except OSError:
+        return False
+    return True
 
 
 def is_encrypted() -> bool:
