@@ -16,11 +16,12 @@ from crushtest.cli.app import app
 from crushtest.cli.envelope import output_schema
 from crushtest.engines.hf.likelihood import PackedLogLikelihood
 from crushtest.errors import CrushtestError, EngineError
+from crushtest.models.options import ModelOptions
 from crushtest.pipeline import memory as asking
 from crushtest.pipeline.cost import compressing, measured_model, warm_up
 from crushtest.pipeline.cost.compressing import _Event, _extrapolated
 from crushtest.pipeline.cost.dry_run import dry_run
-from crushtest.pipeline.cost.records import Spent
+from crushtest.pipeline.cost.records import Spent, Watch
 from crushtest.pipeline.cost.warm_up import _Asked, _expected
 from crushtest.pipeline.run import run_study
 from crushtest.pipeline.workload import distinct_characters, workload
@@ -297,3 +298,26 @@ def test_a_dry_run_fits_eighty_columns(tmp_path: Path) -> None:
     )  # fmt: skip
     assert any("probe_facts" in line for line in lines)
     assert max(map(len, lines)) <= WIDTH
+
+
+def test_fetching_a_model_is_not_counted_to_loading_it(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+
+    class Watched(Watch):
+        def __init__(self) -> None:
+            super().__init__()
+            order.append("watch")
+
+    monkeypatch.setattr(ModelOptions, "fetch", lambda self, model: order.append("fetch"))
+    monkeypatch.setattr(measured_model, "Watch", Watched)
+    dry_run(tiny(model), tmp_path / "s")
+    assert order[:2] == ["fetch", "watch"]
+
+
+def test_a_folder_that_cannot_be_made_fails_a_dry_run_as_the_run(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for run in (dry_run, run_study):
+        with pytest.raises(NotADirectoryError, match="file/study"):
+            run(made_up(), tmp_path / "file" / "study")

@@ -25,6 +25,7 @@ ADVICE = {
     errno.EDQUOT: MAKE_ROOM,
     errno.EFBIG: "larger than files may be here (ulimit -f); the same command resumes from what was written",
     errno.EACCES: ANOTHER_PLACE,
+    errno.EPERM: ANOTHER_PLACE,
     errno.EROFS: ANOTHER_PLACE,
     errno.ENOTDIR: "part of this path is a file; name another place",
     errno.EISDIR: "this is a folder; name a file",

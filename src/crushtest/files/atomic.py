@@ -51,6 +51,15 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def refuse_unwritable(folder: Path) -> None:
+    """Raise the OSError that making a folder would raise if it is not there, as far as that shows; make nothing."""
+    above = next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
+    if not above.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+
+
 def make_writable(folder: Path) -> None:
     """Create a folder if necessary. Raises OSError unless files can be written into it."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -26,6 +26,10 @@ class ModelOptions:
         """Return the model in memory. Raises as `load_model` does."""
         return load.load_model(model, **asdict(self))
 
+    def fetch(self, model: str) -> None:
+        """Fetch the model's files, or convert the demo's, if they are not here yet. Raises as `load_model` does."""
+        load.find_checkpoint(model, **self._trust)
+
     def load_config(self, model: str) -> PreTrainedConfig:
         """Return the model's configuration; no weight is read. Raises as `load_model` does."""
         return load.load_config(model, **self._trust)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from crushtest.data.sources import NotHere
 from crushtest.errors import DataError
+from crushtest.files.atomic import refuse_unwritable
 from crushtest.pipeline.draws import without_failed
 from crushtest.pipeline.dtypes import settle_dtype
 from crushtest.pipeline.executors.executor import LOCAL, Executor
@@ -51,6 +52,7 @@ def check_study(spec: StudySpec, out: Path, *, skip_missing: bool = False, execu
     Raises as `run_study` does.
     """
     folder = StudyFolder(out)
+    refuse_unwritable(out)
     check_names(spec)
     spec = merge_with_existing(settle_dtype(spec, folder, runs_on_cpu=executor.is_on_cpu), folder)
     plan = without_failed(folder, replace(make_plan(spec), grown=grown_tasks(folder, spec)))

@@ -22,6 +22,15 @@ _MARKS = ("ETag", "etag", "md5Hash", "generation", "mtime", "LastModified", "las
 """What stores say by which another content of an object is known; the first that one says counts."""
 
 
+ADVICE = {
+    "FileNotFoundError": "is there such a bucket?",
+    "NoCredentialsError": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
+    "EndpointConnectionError": "is AWS_ENDPOINT_URL right?",
+    "PermissionError": "do these credentials allow it?",
+}
+"""What to look at, by the name of an error of a store. s3fs's and botocore's are not imported for it."""
+
+
 class Facts(NamedTuple):
     """What a store says of an object.
 
@@ -154,7 +163,8 @@ class Store:
         except Exception as error:
             place = self.at(name) if name else str(self.address)
             why = without_secrets(first_error_line(error))
-            raise StoreError(f"{place} could not be {done} ({type(error).__name__}: {why})") from None
+            advice = f"; {ADVICE[type(error).__name__]}" if type(error).__name__ in ADVICE else ""
+            raise StoreError(f"{place} could not be {done} ({type(error).__name__}: {why}){advice}") from None
 
 
 def _facts(said: Mapping[str, Any]) -> Facts:

@@ -78,6 +78,12 @@ class MeasuredModel:
     def _load(self, arm: Arm) -> None:
         from crushtest.engines import load_engine
 
+        if arm.in_process:
+            with self.progress.step(
+                f"{arm.title} · files of {arm.model}", 1
+            ) as advance:  # once, so it is no arm's cost
+                arm.model_options.fetch(arm.model)
+                advance(1)
         watch = Watch()
         if arm.in_process:
             self._model = load_base(arm.model_options, arm.model, arm.title, self.progress)
