@@ -103,7 +103,6 @@ def test_quick_gives_every_byte_of_a_run_here_though_a_worker_is_killed(
     assert content_of(tmp_path / "there") == content_of(tmp_path / "here")
 
 
-@pytest.mark.slow
 def test_thirty_kills_lose_nothing_double_nothing_and_ask_little_again(
     cluster: RayCluster, commands: Starter, notes: Notes, tmp_path: Path
 ) -> None:
