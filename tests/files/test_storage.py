@@ -100,7 +100,8 @@ def test_a_failure_names_the_object_and_no_secret(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(store._files, "cat_file", refuse, raising=False)
     with pytest.raises(StoreError) as failed:
         store.read("study.yaml")
-    assert str(failed.value) == f"{store.address}/study.yaml could not be read (PermissionError: *** may not do that)"
+    said = "could not be read (PermissionError: *** may not do that); do these credentials allow it?"
+    assert str(failed.value) == f"{store.address}/study.yaml {said}"
 
 
 def test_an_object_is_created_once() -> None:
