@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from crushtest.compress.calibration import Calibration
 from crushtest.compress.layers.offload import OFFLOADS
 from crushtest.compress.record import saved_totals
 from crushtest.compress.to_folder import compress_and_save
-from crushtest.errors import CrushtestError, DataError, StoreError, UsageError
+from crushtest.errors import CrushtestError, DataError, ModelError, StoreError, UsageError
 from crushtest.models import trial
 from crushtest.models.devices import devices_here
 from crushtest.models.options import ModelOptions
@@ -110,9 +111,20 @@ def test_a_limit_is_checked_in_every_dtype_that_a_model_runs_in(model: Path, tmp
     assert not (tmp_path / "s").exists()
 
 
-def test_one_device_without_a_limit_fetches_no_model_to_be_checked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trial, "without_weights", lambda *_, **__: pytest.fail("fetches a model of the hub"))
-    trial.check_places("org/name", ModelOptions(device="cpu"))
+@pytest.mark.parametrize(("device", "looked"), [("cpu", []), ("auto", []), ("cpu=1GB", ["org/name"])])
+def test_only_a_device_with_a_limit_looks_at_a_model_to_be_checked(
+    monkeypatch: pytest.MonkeyPatch, device: str, looked: list[str]
+) -> None:
+    asked: list[str] = []
+
+    def look(spec: str, **_: object) -> None:
+        asked.append(spec)
+        raise ModelError("not here")
+
+    monkeypatch.setattr(trial, "without_weights", look)
+    with pytest.raises(ModelError, match="not here") if looked else nullcontext():
+        trial.check_places("org/name", ModelOptions(device=device))
+    assert asked == looked
 
 
 def test_recipes_are_refused_for_weights_that_stay_on_the_disk(model: Path, tmp_path: Path) -> None:
